@@ -1,0 +1,1 @@
+"""corepoint's control plane: the only package that knows the database."""

@@ -1,0 +1,111 @@
+"""The experiment specification: what a user writes. `apiVersion: corepoint/v1`, `kind: Experiment`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AnyHttpUrl, ByteSize, Field, StringConstraints, model_validator
+
+from app.contracts.base import API_VERSION, Document, ResourceName, Scalar
+from app.contracts.states import QueueName
+
+MAX_TRIALS = 5_000
+"""Trials in one run. A grid beyond it is refused before it is expanded (craft.md 4.2, quotas)."""
+MAX_AXIS = 1_000
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
+Axis = Annotated[list[Scalar], Field(min_length=1, max_length=MAX_AXIS)]
+Grid = dict[ParameterName, Scalar | Axis]
+SampleSize = Annotated[int, Field(ge=1, le=10_000_000_000)] | Literal["all"]
+LabelText = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00]*$")]
+
+
+class AlgorithmEntry(Document):
+    """One contender: an algorithm of the catalogue with its parameters; a list makes an axis of the grid."""
+
+    algorithm: ResourceName
+    name: ResourceName | None = Field(default=None, description="name in results; the algorithm's own by default")
+    parameters: Grid = Field(default_factory=dict, max_length=32)
+
+    @property
+    def label(self) -> str:
+        return self.name or self.algorithm
+
+
+class Limits(Document):
+    """Per sample, held by a watchdog. A limit set here is final: exceeding it is a result, never a retry."""
+
+    sample_seconds: float = Field(default=600.0, gt=0, le=86_400)
+    memory: ByteSize | None = Field(default=None, gt=0, description="e.g. 4GiB; the queue's limit by default")
+
+
+class Protocol(Document):
+    """How the trials are measured (docs/methodology)."""
+
+    rounds: int = Field(default=5, ge=1, le=100, description="timed samples per trial, interleaved")
+    warm_up: int = Field(default=1, ge=0, le=10, description="untimed fits before a timed one, see methodology")
+    limits: Limits = Limits()
+    colocate: bool = Field(default=False, description="measure all trials in one batch on one worker")
+    reuse: Literal["auto", "never"] | None = Field(
+        default=None, description="auto for manual runs, never for scheduled ones, unless set"
+    )
+    isolation: Literal["process", "pod"] = "process"
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+
+class Schedule(Document):
+    """When Prefect starts runs by itself: a cron expression or an interval."""
+
+    cron: Annotated[str, StringConstraints(min_length=9, max_length=100)] | None = None
+    interval_seconds: int | None = Field(default=None, ge=60, le=31_536_000)
+    timezone: Annotated[str, StringConstraints(max_length=64)] = "UTC"
+    catch_up: Literal["once", "skip"] = "skip"
+    paused: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.cron is None) == (self.interval_seconds is None):
+            raise ValueError("a schedule has either cron or intervalSeconds")
+        return self
+
+
+class Notification(Document):
+    """A webhook called when a run ends."""
+
+    url: AnyHttpUrl
+    on: Annotated[list[Literal["completed", "failed"]], Field(min_length=1)] = ["completed", "failed"]
+
+
+class ExperimentSpec(Document):
+    """dataset versions x sample sizes x algorithms x parameter grid, measured by one protocol."""
+
+    api_version: Literal["corepoint/v1"] = API_VERSION
+    kind: Literal["Experiment"] = "Experiment"
+    name: ResourceName
+    description: LabelText = ""
+    labels: dict[ResourceName, LabelText] = Field(default_factory=dict, max_length=32)
+    datasets: Annotated[list[ResourceName], Field(min_length=1, max_length=100)]
+    sample_sizes: Annotated[list[SampleSize], Field(min_length=1, max_length=50)] = ["all"]
+    parameters: Grid = Field(default_factory=dict, max_length=32, description="grid shared by all algorithms")
+    algorithms: Annotated[list[AlgorithmEntry], Field(min_length=1, max_length=50)]
+    reference: ResourceName | None = Field(
+        default=None, description="entry the others are compared with; the first one by default"
+    )
+    protocol: Protocol = Protocol()
+    schedule: Schedule | None = None
+    notifications: Annotated[list[Notification], Field(max_length=10)] = []
+    queue: QueueName | None = Field(default=None, description="sends every trial there, if it fits")
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        labels = [entry.label for entry in self.algorithms]
+        if len(set(labels)) != len(labels):
+            raise ValueError("algorithm entries need distinct names; give one of them a `name`")
+        if self.reference is not None and self.reference not in labels:
+            raise ValueError(f"reference {self.reference!r} is not one of the algorithm entries")
+        if len(set(self.datasets)) != len(self.datasets):
+            raise ValueError("datasets are listed twice")
+        return self
+
+    @property
+    def reference_label(self) -> str:
+        return self.reference or self.algorithms[0].label

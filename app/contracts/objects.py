@@ -1,0 +1,74 @@
+"""The object store as the rest of corepoint sees it, and where each object lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+
+class ObjectMissingError(LookupError):
+    """No object at this key."""
+
+
+class ObjectExistsError(Exception):
+    """`put_once` met an object that is already there (HTTP 412): adopt it."""
+
+
+class StoreUnavailableError(ConnectionError):
+    """The store did not answer within its bounds, or refused; the call may be repeated later."""
+
+
+class ObjectStore(Protocol):
+    """S3 or a folder. Keys are relative, slash-separated. Calls block; any may raise StoreUnavailableError."""
+
+    def get(self, key: str) -> bytes: ...
+    def put(self, key: str, body: bytes) -> None: ...
+    def put_once(self, key: str, body: bytes) -> None:
+        """Write only if nothing is there (If-None-Match: *). Raises ObjectExistsError."""
+        ...
+
+    def download(self, key: str, target: Path) -> None: ...
+    def upload(self, key: str, source: Path) -> None: ...
+    def exists(self, key: str) -> bool: ...
+    def size(self, key: str) -> int: ...
+    def keys(self, prefix: str) -> Iterator[str]: ...
+    def delete(self, key: str) -> None: ...
+
+    def for_bucket(self, bucket: str) -> ObjectStore:
+        """The same store, another bucket. Raises PermissionError unless settings allow the bucket."""
+        ...
+
+
+def upload_key(upload_id: UUID) -> str:
+    return f"uploads/{upload_id}"
+
+
+def dataset_prefix(sha256: str) -> str:
+    return f"datasets/{sha256}/"
+
+
+def rounds_prefix(run_id: UUID, batch_id: UUID) -> str:
+    return f"runs/{run_id}/batches/{batch_id}/rounds/"
+
+
+def round_key(run_id: UUID, batch_id: UUID, number: int) -> str:
+    """Free of the attempt, so that a retry finds it and two attempts cannot both write it."""
+    return f"{rounds_prefix(run_id, batch_id)}{number:03d}.json"
+
+
+def attempt_prefix(run_id: UUID, batch_id: UUID, attempt: int) -> str:
+    return f"runs/{run_id}/batches/{batch_id}/a{attempt}/"
+
+
+def labels_key(run_id: UUID, batch_id: UUID, attempt: int, trial_id: UUID) -> str:
+    return f"{attempt_prefix(run_id, batch_id, attempt)}{trial_id}/labels.parquet"
+
+
+def outcome_key(run_id: UUID, batch_id: UUID, attempt: int) -> str:
+    return f"{attempt_prefix(run_id, batch_id, attempt)}outcome.json"
+
+
+def manifest_key(run_id: UUID, trial_id: UUID) -> str:
+    return f"runs/{run_id}/trials/{trial_id}/manifest.json"

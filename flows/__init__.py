@@ -1,0 +1,1 @@
+"""Prefect flows: they compose steps of `workers` and hold no logic of their own."""
