@@ -1,0 +1,86 @@
+"""The engine and the unit of work: one transaction, one commit, wake the dispatcher if there is work (ADR 0001)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import Connection, event, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from app.settings import DatabaseSettings
+
+NOTIFY_CHANNEL = "corepoint_work"
+_WAKE = "corepoint_wake"
+
+
+def request_wake(session: AsyncSession) -> None:
+    """The dispatcher is to look for work once this transaction is committed."""
+    session.info[_WAKE] = True
+
+
+class Database:
+    """Sessions of one process. `read` never writes; `write` commits once at its end, or not at all."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self.work_arrived = asyncio.Event()
+        self.engine = _make_engine(settings)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        # SQLite upgrades a read transaction to a write one by failing; asking for the write lock first waits instead.
+        self._writer = self.engine.execution_options(corepoint_write=True)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(self.engine, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(self._writer, expire_on_commit=False) as session:
+            async with session.begin():
+                yield session
+                wake = session.info.get(_WAKE, False)
+                if wake and not self.is_sqlite:
+                    await session.execute(text(f"NOTIFY {NOTIFY_CHANNEL}"))
+            if wake:
+                self.work_arrived.set()
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def _make_engine(settings: DatabaseSettings) -> AsyncEngine:
+    url = settings.url.get_secret_value()
+    if url.startswith("sqlite"):
+        engine = create_async_engine(url, connect_args={"timeout": settings.busy_seconds})
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    return create_async_engine(
+        url,
+        pool_size=settings.pool_size,
+        max_overflow=settings.max_overflow,
+        pool_timeout=settings.connect_seconds,
+        pool_pre_ping=True,
+        connect_args={
+            "timeout": settings.connect_seconds,
+            "command_timeout": settings.statement_seconds,
+            "server_settings": {"statement_timeout": str(int(settings.statement_seconds * 1000))},
+        },
+    )
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver's own implicit BEGIN would defeat ours
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")  # acknowledged means committed, power loss included
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("corepoint_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

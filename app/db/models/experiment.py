@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.contracts.states import QueueName
+from app.db.models.base import Base, Json, UtcDateTime, state_column
+
+
+class Experiment(Base):
+    __tablename__ = "experiment"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), unique=True)
+    spec: Mapped[dict[str, Any]] = mapped_column(Json)
+    spec_sha256: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Deployment(Base):
+    """The Prefect deployment of an experiment on a queue, as last seen; Prefect may have forgotten it."""
+
+    __tablename__ = "deployment"
+
+    experiment_id: Mapped[UUID] = mapped_column(ForeignKey("experiment.id", ondelete="CASCADE"), primary_key=True)
+    queue: Mapped[QueueName] = mapped_column(state_column(QueueName), primary_key=True)
+    prefect_id: Mapped[str] = mapped_column(String(64))
