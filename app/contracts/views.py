@@ -32,6 +32,9 @@ class DatasetView(Message):
     state: DatasetState
     attempt: int
     sha256: str | None = None
+    upload_sha256: str | None = Field(
+        default=None, description="of the uploaded bytes: tells a client whether its file is already there"
+    )
     profile: Profile | None = None
     failure: Failure | None = None
     created_at: Moment

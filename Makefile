@@ -1,0 +1,44 @@
+# The verbs of this repository. `make help` lists them.
+# Everything is installed from uv.lock into .venv; uv itself comes from PyPI if it is not there.
+UV ?= $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
+RUN := $(UV) run --no-sync
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test lint format docs clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.complete ## install everything from the lock file
+
+.venv-uv/bin/uv:
+	python3 -m venv .venv-uv
+	.venv-uv/bin/pip install --quiet "uv>=0.9"
+
+.venv/.complete: uv.lock pyproject.toml $(filter .venv-uv/%,$(UV))
+	$(UV) sync --quiet --locked --extra dev --python ">=3.11,<3.14"
+	@touch $@
+
+demo: setup ## the main job on real data: start, measure, compare, report, stop
+	$(RUN) corepoint demo
+
+up: setup ## an embedded corepoint until Ctrl-C
+	$(RUN) corepoint up
+
+test: setup lint ## every test that needs no cluster
+	hack/test
+
+lint: setup ## style, types, direction of imports
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+format: setup ## rewrite the files as the style wants them
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+docs: setup ## make the generated references again
+	$(RUN) python hack/references.py
+
+clean: ## remove what setup and the demo made
+	rm -rf .venv .venv-uv .corepoint

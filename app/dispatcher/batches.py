@@ -1,0 +1,92 @@
+"""Work of a batch: exactly one flow run per attempt, or none once the run is cancelled."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+
+from app.clock import now
+from app.contracts.states import BatchState
+from app.db.models import Batch, Experiment, Run
+from app.dispatcher.context import Context
+from app.dispatcher.experiments import ensure_deployment, experiment_tag, known_deployment
+from app.gateways.prefect import DeploymentMissingError, run_key
+from app.runs import transitions
+from app.runs.guarded import lock_batch
+
+OPEN = frozenset({BatchState.WAITING, BatchState.SUBMITTED})
+
+
+@dataclass(frozen=True)
+class _Subject:
+    batch: Batch
+    run: Run
+    experiment: Experiment
+    deployment_id: str | None
+
+
+async def submit(context: Context, batch_id: UUID) -> datetime | None:
+    """A waiting batch gets a flow run; a batch of a cancelled run that no worker holds loses it."""
+    subject = await _load(context, batch_id)
+    if subject is None or subject.batch.state not in OPEN:
+        return None
+    if subject.run.cancel_requested:
+        await _withdraw(context, subject.batch)
+    elif subject.batch.state is BatchState.WAITING:
+        await _start(context, subject)
+    return None
+
+
+async def _load(context: Context, batch_id: UUID) -> _Subject | None:
+    query = (
+        select(Batch, Run, Experiment)
+        .join(Run, Run.id == Batch.run_id)
+        .join(Experiment, Experiment.id == Run.experiment_id)
+        .where(Batch.id == batch_id)
+    )
+    async with context.database.read() as session:
+        row = (await session.execute(query)).one_or_none()
+        if row is None:
+            return None
+        batch, run, experiment = row
+        return _Subject(batch, run, experiment, await known_deployment(session, experiment.id, batch.queue))
+
+
+async def _start(context: Context, subject: _Subject) -> None:
+    batch = subject.batch
+    deployment_id = subject.deployment_id or await ensure_deployment(context, subject.experiment, batch.queue)
+    try:
+        flow_run_id = await _create(context, subject, deployment_id)
+    except DeploymentMissingError:
+        deployment_id = await ensure_deployment(context, subject.experiment, batch.queue)
+        flow_run_id = await _create(context, subject, deployment_id)
+    with suppress(transitions.Stale):
+        # A worker may have claimed the batch already: then the row is past `waiting`, and right as it is.
+        async with context.database.write() as session:
+            await transitions.submitted(session, batch, flow_run_id, now())
+
+
+async def _create(context: Context, subject: _Subject, deployment_id: str) -> str:
+    batch = subject.batch
+    return await context.prefect.create_flow_run(
+        deployment_id,
+        key=run_key(batch.id, batch.attempt),
+        name=f"{subject.experiment.name}-b{batch.position}-a{batch.attempt}",
+        parameters={"batch_id": str(batch.id), "attempt": batch.attempt},
+        tags=("corepoint", experiment_tag(subject.experiment.id), f"run:{batch.run_id}"),
+    )
+
+
+async def _withdraw(context: Context, batch: Batch) -> None:
+    async with context.database.write() as session:
+        locked = await lock_batch(session, batch.id)
+        if locked is None or locked[1].state not in OPEN:
+            return
+        await transitions.cancel_batch(session, locked[1], now())
+    if batch.flow_run_id is not None:
+        # Should a worker start it all the same, its claim is refused.
+        await context.prefect.set_flow_run_state(batch.flow_run_id, "CANCELLED", force=True)

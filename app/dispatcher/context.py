@@ -1,0 +1,30 @@
+"""What handlers and reconcilers work with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.contracts.objects import ObjectStore
+from app.db.engine import Database
+from app.gateways.mlflow import MlflowGateway
+from app.gateways.prefect import PrefectGateway
+from app.settings import Settings
+from workers.algorithms.adapter import Adapter
+
+
+@dataclass(frozen=True)
+class Context:
+    settings: Settings
+    database: Database
+    objects: ObjectStore
+    prefect: PrefectGateway
+    mlflow: MlflowGateway | None
+    catalogue: Mapping[str, Adapter[Any]]
+
+
+Handler = Callable[[Context, UUID], Awaitable[datetime | None]]
+"""Brings one entity to its wanted state. Answers when to look again, or None. Raises to be tried again."""

@@ -1,0 +1,54 @@
+"""Whether something that went wrong is tried again, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from app.contracts.failures import FailureCode
+from app.contracts.states import QueueName
+
+MAX_ATTEMPTS: Final = 5
+"""Starts of one batch in all. A batch that takes its worker down five times would take down the sixth."""
+
+_FIRST_DELAY_SECONDS: Final = 2.0
+_LONGEST_DELAY_SECONDS: Final = 60.0
+
+# The spark queue is not among them: its executors grow by settings, and a larger driver does not help.
+_LARGER: Final = {QueueName.DEFAULT: QueueName.HIGH_MEMORY, QueueName.PRIORITY: QueueName.HIGH_MEMORY}
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Try again on `queue`, not sooner than `delay_seconds` from now."""
+
+    queue: QueueName
+    delay_seconds: float
+    reason: str
+
+
+def after_lost(attempt: int, queue: QueueName, released: int = 0) -> Retry | None:
+    """After attempt number `attempt` (from 1) vanished. None: attempts are used up.
+
+    `released`: how many of the attempts ended because the worker drained; they say nothing against the batch.
+    """
+    counted = attempt - released
+    if counted >= MAX_ATTEMPTS:
+        return None
+    delay = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** max(0, counted - 1))
+    return Retry(queue, delay, f"worker lost in attempt {attempt}, {MAX_ATTEMPTS - counted} left")
+
+
+def after_failure(
+    code: FailureCode, queue: QueueName, limit_is_users: bool, queues: Collection[QueueName] = tuple(QueueName)
+) -> Retry | None:
+    """After a trial ended with `code` on `queue`; `queues` are those that exist here. None: the failure is final.
+
+    Only memory is worth a second try, on a larger queue: everything else is a property of the trial, and a limit
+    that the user set is what he wanted to know about. The larger queue has none above it, so this happens once.
+    """
+    larger = _LARGER.get(queue)
+    if code is not FailureCode.MEMOUT or limit_is_users or larger is None or larger not in queues:
+        return None
+    return Retry(larger, 0.0, f"exceeded the memory of {queue}, tried once on {larger}")

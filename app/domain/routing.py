@@ -1,0 +1,89 @@
+"""Which queue holds a trial, and why, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.contracts.algorithm import Capabilities
+from app.contracts.failures import FailureCode
+from app.contracts.states import QueueName
+from app.domain.planned import QueueCapacity
+
+_GIB = 2**30
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Route:
+    """`queue` None: refused, for the reason `refusal`."""
+
+    queue: QueueName | None
+    sentence: str
+    refusal: FailureCode | None = None
+
+
+def choose_queue(
+    predicted_bytes: int,
+    capabilities: Capabilities,
+    colocate: bool,
+    override: QueueName | None,
+    queues: Sequence[QueueCapacity],
+) -> Route:
+    """The queue for a sample of `predicted_bytes`; with `colocate`, of the largest sample of the batch.
+
+    More bytes never lead back to a smaller queue. `priority` is reached by `override` alone.
+    """
+    by_name = {queue.name: queue for queue in queues}
+    if override is not None:
+        return _overridden(predicted_bytes, override, by_name)
+    if capabilities.distributed and not colocate:
+        if QueueName.SPARK not in by_name:
+            return Route(None, "needs the queue spark, which is not configured here", FailureCode.NOT_AVAILABLE)
+        return Route(QueueName.SPARK, "runs on Spark")
+    route = _by_memory(
+        predicted_bytes, [by_name[n] for n in (QueueName.DEFAULT, QueueName.HIGH_MEMORY) if n in by_name]
+    )
+    return Route(route.queue, f"colocated, the largest {route.sentence}", route.refusal) if colocate else route
+
+
+def _overridden(predicted_bytes: int, name: QueueName, by_name: dict[QueueName, QueueCapacity]) -> Route:
+    queue = by_name.get(name)
+    if queue is None:
+        return Route(None, f"the experiment asks for {name}, which is not configured here", FailureCode.NOT_AVAILABLE)
+    limit = queue
+    default = by_name.get(QueueName.DEFAULT)
+    if name is QueueName.PRIORITY and default is not None and default.memory_bytes < queue.memory_bytes:
+        # Urgent work that would not fit `default` would hold up the previews that `priority` is for.
+        limit = default
+    if predicted_bytes > limit.memory_bytes:
+        sentence = f"the experiment asks for {name}, but estimated {_compared(predicted_bytes, '>', limit)}"
+        return Route(None, sentence, FailureCode.TOO_LARGE)
+    return Route(name, f"the experiment asks for {name}; estimated {_compared(predicted_bytes, '≤', limit)}")
+
+
+def _by_memory(predicted_bytes: int, candidates: Sequence[QueueCapacity]) -> Route:
+    if not candidates:
+        return Route(None, "neither default nor high-memory is configured here", FailureCode.NOT_AVAILABLE)
+    first = candidates[0]
+    if predicted_bytes <= first.memory_bytes:
+        return Route(first.name, f"estimated {_compared(predicted_bytes, '≤', first)}")
+    for queue in candidates[1:]:
+        if predicted_bytes <= queue.memory_bytes:
+            held = f"fits {queue.name} ({_size(queue.memory_bytes)})"
+            return Route(queue.name, f"estimated {_compared(predicted_bytes, '>', first)}, {held}")
+    largest = max(candidates, key=lambda queue: queue.memory_bytes)
+    sentence = f"estimated {_compared(predicted_bytes, '>', largest)}, the largest queue"
+    return Route(None, sentence, FailureCode.TOO_LARGE)
+
+
+def _compared(predicted_bytes: int, sign: str, queue: QueueCapacity) -> str:
+    digits = 1
+    # `6.0 GiB > 6.0 GiB` explains nothing: show as many digits as tell the two apart.
+    while sign == ">" and digits < 9 and _size(predicted_bytes, digits) == _size(queue.memory_bytes, digits):
+        digits += 1
+    return f"{_size(predicted_bytes, digits)} {sign} {_size(queue.memory_bytes, digits)} of {queue.name}"
+
+
+def _size(value: int, digits: int = 1) -> str:
+    return f"{value / _GIB:.{digits}f} GiB" if value >= _GIB else f"{value / _MIB:.{digits - 1}f} MiB"

@@ -1,0 +1,1 @@
+"""From measurements to objects: rounds as they finish, labels, the manifest last."""
