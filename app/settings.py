@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.contracts.states import QueueName
+from app.contracts.store import StoreConfig
 
 GIB = 1 << 30
 
@@ -24,16 +24,6 @@ class DatabaseSettings(_Section):
     connect_seconds: float = 5.0
     statement_seconds: float = 15.0  # above any query we make, below a client's patience
     busy_seconds: float = 15.0  # SQLite: how long a writer waits for the one before
-
-
-class ObjectSettings(_Section):
-    kind: Literal["folder", "s3"] = "folder"
-    root: Path = Path("objects")
-    endpoint: str | None = None
-    access_key: str | None = None
-    secret_key: SecretStr | None = None
-    bucket: str = "corepoint"
-    allowed_buckets: frozenset[str] = frozenset()  # besides our own: whose objects datasets may be made of
 
 
 class PrefectSettings(_Section):
@@ -95,7 +85,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="COREPOINT_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     database: DatabaseSettings = DatabaseSettings()
-    objects: ObjectSettings = ObjectSettings()
+    objects: StoreConfig = StoreConfig()
     prefect: PrefectSettings = PrefectSettings()
     mlflow: MlflowSettings = MlflowSettings()
     leases: LeaseSettings = LeaseSettings()

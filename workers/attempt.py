@@ -7,17 +7,18 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
-from app.contracts.assignment import BatchAssignment, Heartbeat, HeartbeatReply, Progress
+from app.contracts.assignment import BatchAssignment, Heartbeat, HeartbeatReply, Progress, TrialAssignment
+from app.contracts.failures import Failure
 from app.contracts.measurement import BatchReport, Environment
 from app.contracts.objects import ObjectStore
 from workers.control_plane import ControlPlane
+from workers.datasets.errors import ArtifactCorrupt
 from workers.datasets.fetch import fetch
 from workers.datasets.prepared import PreparedPoints
 from workers.heartbeat import Heartbeats
-from workers.measure.block import measure_block
+from workers.measure.block import TrialResult, measure_block
 from workers.measure.control import Cancelled, Control
 from workers.publish.manifest import publish
 from workers.publish.rounds import StoredRounds
@@ -59,28 +60,40 @@ class Attempt:
                 raise StoppedError("a newer attempt owns this batch") from error
             self.control_plane.release_batch(self.assignment, "cancelled")
             raise StoppedError("cancelled") from error
+        except Exception:
+            # No release: an attempt that fails by itself counts, or a defect would be tried for ever.
+            raise
         except BaseException as error:
-            self.control_plane.release_batch(self.assignment, f"{type(error).__name__}: {error}"[:1_000])
+            self.control_plane.release_batch(self.assignment, f"stopped by {type(error).__name__}")
             raise
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def fetch(self) -> dict[UUID, PreparedPoints]:
-        """The points of each trial as local files; each dataset is brought once per worker."""
-        cache: Path = self.settings.cache
-        return {
-            trial.trial_id: fetch(self.store, trial.dataset, trial.sample_size, trial.sample_seed, cache)
-            for trial in self.assignment.trials
-        }
+    def fetch(self) -> dict[UUID, PreparedPoints | Failure]:
+        """The points of each trial as local files, or why there are none. Each dataset is brought once per worker."""
+        return {trial.trial_id: self._points(trial) for trial in self.assignment.trials}
 
-    def measure(self, data: Mapping[UUID, PreparedPoints]) -> BatchReport:
+    def measure(self, data: Mapping[UUID, PreparedPoints | Failure]) -> BatchReport:
         """Measure the rounds that are missing, then publish manifests and the attempt's outcome."""
+        points = {trial_id: found for trial_id, found in data.items() if not isinstance(found, Failure)}
+        measurable = self.assignment.model_copy(
+            update={"trials": [trial for trial in self.assignment.trials if trial.trial_id in points]}
+        )
         rounds = StoredRounds(self.store, self.assignment)
-        results = measure_block(self.assignment, data, rounds, self.environment, self._scratch, self._control)
-        return publish(self.store, self.assignment, results, self.environment)
+        results = measure_block(measurable, points, rounds, self.environment, self._scratch, self._control)
+        unread = {
+            trial_id: TrialResult(failure=found) for trial_id, found in data.items() if isinstance(found, Failure)
+        }
+        return publish(self.store, self.assignment, {**results, **unread}, self.environment)
 
     def report(self, report: BatchReport) -> None:
         self.control_plane.report_batch(self.assignment, report)
+
+    def _points(self, trial: TrialAssignment) -> PreparedPoints | Failure:
+        try:
+            return fetch(self.store, trial.dataset, trial.sample_size, trial.sample_seed, self.settings.cache)
+        except ArtifactCorrupt as error:
+            return error.failure
 
     def _note(self, progress: Progress) -> None:
         self._progress = progress

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
-class StoreSettings(BaseModel):
-    """The same names as the control plane's, so that one ConfigMap serves both."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    kind: Literal["folder", "s3"] = "folder"
-    root: Path = Path("objects")
-    endpoint: str | None = None
-    access_key: str | None = None
-    secret_key: SecretStr | None = None
-    bucket: str = "corepoint"
-    allowed_buckets: frozenset[str] = frozenset()
+from app.contracts.store import StoreConfig
 
 
 class WorkerSettings(BaseSettings):
@@ -30,7 +17,7 @@ class WorkerSettings(BaseSettings):
     internal_url: str = "http://127.0.0.1:8788"
     api_key: SecretStr | None = None
     worker_name: str = "worker"
-    objects: StoreSettings = StoreSettings()
+    objects: StoreConfig = StoreConfig()  # the same names as the control plane's: one ConfigMap serves both
     scratch: Path = Path(tempfile.gettempdir()) / "corepoint"  # a sized emptyDir in a pod
     cache: Path = Path(tempfile.gettempdir()) / "corepoint-cache"  # prepared datasets, shared by the batches of a pod
     connect_seconds: float = 5.0

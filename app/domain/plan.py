@@ -185,9 +185,10 @@ def _trial(spec: ExperimentSpec, run_id: UUID, position: int, placed: _Placed, i
         dataset=draft.dataset.name,
         dataset_sha256=draft.dataset.sha256,
         sample_size=draft.sample_size,
-        # Seeds do not depend on the run, or no result could be reused; the rows drawn do not depend on the contender.
+        # Seeds do not depend on the run, or no result could be reused; nor on the contender, or equal labels would get
+        # different sampled figures.
         sample_seed=derived_seed(seed, purpose="sample", **data),
-        seed=derived_seed(seed, purpose="trial", algorithm=algorithm, **what),
+        seed=derived_seed(seed, purpose="trial", problem=draft.problem, **data),
         is_reference=is_reference,
         queue=route.queue,
         routing=route.sentence,

@@ -15,13 +15,13 @@ import psutil
 from pydantic import SecretStr
 
 from app.contracts.states import QueueName
+from app.contracts.store import StoreConfig
 from app.settings import (
     ApiSettings,
     DatabaseSettings,
     DispatcherSettings,
     LeaseSettings,
     MlflowSettings,
-    ObjectSettings,
     PrefectSettings,
     QueueSettings,
     Settings,
@@ -129,7 +129,7 @@ def settings_for(place: Place) -> Settings:
     queue = QueueSettings(memory_bytes=memory, threads=threads)
     return Settings(
         database=DatabaseSettings(url=SecretStr(f"sqlite+aiosqlite:///{place.root / 'corepoint.db'}")),
-        objects=ObjectSettings(kind="folder", root=place.objects),
+        objects=StoreConfig(kind="folder", root=place.objects),
         prefect=PrefectSettings(api_url=f"{place.prefect_url}/api"),
         mlflow=MlflowSettings(tracking_uri=place.mlflow_url),
         # One machine: whoever kills a worker watches, so a lost one is noticed in seconds.

@@ -61,7 +61,7 @@ class Adapter(ABC, Generic[P]):
         """What this machine lacks, in one sentence; None if the algorithm can run here."""
         return None
 
-    def unsupported(self, parameters: dict[str, Any], n: int, d: int) -> str | None:  # noqa: ARG002
+    def unsupported(self, parameters: dict[str, Any], n: int, d: int) -> str | None:
         """Why this data is outside the capabilities; None if it is inside. Pure: the planner calls it."""
         limit = self.info.capabilities.max_dimensions
         if limit is not None and d > limit:
@@ -70,6 +70,13 @@ class Adapter(ABC, Generic[P]):
 
     def open(self, resources: Resources) -> None:
         """Start what is expensive to start (a Spark session). Timed apart, as the phase `start`."""
+
+    def prepare(self, points: NDArray[np.float64], resources: Resources) -> None:
+        """Bring float64 points (n, d) into the form `fit` reads, once. Untimed: part of the phase `load`.
+
+        For what the implementation would find in place in real use (a Parquet table for Spark); never for work that
+        belongs to the clustering. `fit` must also answer correctly without it.
+        """
 
     @abstractmethod
     def fit(self, points: NDArray[np.float64], parameters: dict[str, Any], resources: Resources) -> Clustering:

@@ -1,0 +1,1 @@
+"""The answer of a run: comparison, report, tidy results."""

@@ -1,0 +1,1 @@
+"""Datasets and the uploads they are made of."""

@@ -1,0 +1,1 @@
+"""Experiments: what a user asks to be measured."""

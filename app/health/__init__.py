@@ -1,0 +1,1 @@
+"""Probes, version and metrics."""

@@ -1,0 +1,1 @@
+"""What happens to every request: ids, limits, strict JSON, units of work, pages."""

@@ -1,0 +1,1 @@
+"""Runs, their batches and trials: reads, cancel, and every change of state."""

@@ -1,0 +1,1 @@
+"""Samples in fresh children: fork server, limits, memory, evidence, interleaved rounds."""

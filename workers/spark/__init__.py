@@ -1,0 +1,1 @@
+"""The distributed DBSCAN program and what starts it."""
