@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +79,10 @@ class Service:
             self.process.stdin.close()
 
 
+async def stop_all(services: Sequence[Service]) -> None:
+    await asyncio.gather(*(service.stop() for service in services))
+
+
 async def keep_alive(service: Service) -> None:
     """Start it again whenever it ends, until cancelled."""
     while True:
@@ -120,7 +124,12 @@ def mlflow_server(place: Place) -> Service:
         ],
         log_file=place.log("mlflow"),
         ready_url=f"{place.mlflow_url}/health",
-        environment={"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"},
+        # The job executors are for MLflow's own evaluation jobs: eight processes that nobody here needs.
+        environment={
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "1",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        },
     )
 
 

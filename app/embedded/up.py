@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import structlog
+import httpx
 import uvicorn
 from fastapi import FastAPI
 
@@ -20,7 +20,7 @@ from app.dispatcher import reconcilers
 from app.dispatcher.context import Context
 from app.dispatcher.relay import Relay
 from app.embedded.place import LOOPBACK, AlreadyRunningError, Place, Ports, free_ports, settings_for, taken
-from app.embedded.services import Service, keep_alive, mlflow_server, prefect_server, worker
+from app.embedded.services import keep_alive, mlflow_server, prefect_server, stop_all, worker
 from app.gateways.mlflow import MlflowGateway
 from app.gateways.objects import open_store
 from app.gateways.prefect import PrefectGateway
@@ -30,7 +30,6 @@ from app.settings import Settings
 from app.ui.report.render import render_report
 from workers.algorithms.registry import catalogue
 
-log = structlog.get_logger()
 Say = Callable[[str], None]
 
 
@@ -65,7 +64,7 @@ async def _serve_until_signal(place: Place) -> int:
         await serving
     except asyncio.CancelledError:
         return 0
-    except (RuntimeError, TimeoutError) as error:
+    except (RuntimeError, TimeoutError, httpx.HTTPError) as error:
         _say(f"corepoint did not start: {error}\nhint: the logs are in {place.root / 'logs'}")
     return 1
 
@@ -83,10 +82,11 @@ async def running(place: Place, say: Say) -> AsyncIterator[Settings]:
     # The MLflow client reads its limits from the environment only.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(settings.mlflow.timeout_seconds)))
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     async with AsyncExitStack() as stack:
         services = [prefect_server(place), mlflow_server(place)]
+        stack.push_async_callback(stop_all, services)
         for service in services:
-            stack.push_async_callback(service.stop)
             service.start()
         context = await stack.enter_async_context(_control_plane(place, settings))
         say("control plane ready, waiting for Prefect")
@@ -167,6 +167,3 @@ async def _in_background(*loops: object) -> AsyncIterator[None]:
 def _say(line: str) -> None:
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
-
-
-__all__ = ["Service", "main", "running"]

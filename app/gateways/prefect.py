@@ -8,12 +8,15 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import stamina
 
 from app.contracts.states import QueueName
 from app.settings import PrefectSettings
 
 HTTP_NOT_FOUND = 404
 HTTP_CONFLICT = 409
+HTTP_TOO_MANY_REQUESTS = 429
+HTTP_UNAVAILABLE = 503
 TERMINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 # Previews overtake everything else, the rest is served alike (1 is the highest priority).
 PRIORITIES = {QueueName.PRIORITY: 1, QueueName.DEFAULT: 2, QueueName.HIGH_MEMORY: 3, QueueName.SPARK: 4}
@@ -43,6 +46,7 @@ class PrefectGateway:
         auth = settings.auth_string.get_secret_value() if settings.auth_string else None
         user, _, password = (auth or "").partition(":")
         self.pool = settings.pool
+        self._timeout_seconds = settings.timeout_seconds
         self._passthrough_seconds = settings.passthrough_seconds
         self._client = httpx.AsyncClient(
             base_url=settings.api_url,
@@ -59,11 +63,13 @@ class PrefectGateway:
         for queue, priority in PRIORITIES.items():
             path = f"/work_pools/{self.pool}/queues"
             if not await self._create(path, {"name": queue.value, "priority": priority}):
-                await self._call("PATCH", f"{path}/{queue.value}", json={"priority": priority})
+                known = (await self._send("GET", f"{path}/{queue.value}")).json()
+                if known.get("priority") != priority:
+                    await self._send("PATCH", f"{path}/{queue.value}", {"priority": priority})
 
     async def ensure_deployment(self, wanted: DeploymentSpec) -> str:
         """Create or update; answers the deployment's id."""
-        flow = await self._call("POST", "/flows/", json={"name": wanted.flow})
+        flow = await self._call("/flows/", {"name": wanted.flow})
         body = {
             "name": wanted.name,
             "flow_id": flow["id"],
@@ -75,47 +81,39 @@ class PrefectGateway:
             "tags": list(wanted.tags),
             "schedules": [dict(schedule) for schedule in wanted.schedules],
         }
-        deployment = await self._call("POST", "/deployments/", json=body)
+        deployment = await self._call("/deployments/", body)
         return str(deployment["id"])
 
     async def delete_deployment(self, deployment_id: str) -> None:
-        response = await self._client.delete(f"/deployments/{deployment_id}")
-        if response.status_code != HTTP_NOT_FOUND:
-            response.raise_for_status()
+        await self._send("DELETE", f"/deployments/{deployment_id}", expected=HTTP_NOT_FOUND)
 
     async def deployments_tagged(self, tag: str) -> list[str]:
-        found = await self._call("POST", "/deployments/filter", json={"deployments": {"tags": {"all_": [tag]}}})
+        found = await self._call("/deployments/filter", {"deployments": {"tags": {"all_": [tag]}}})
         return [str(deployment["id"]) for deployment in found]
 
     async def create_flow_run(
         self, deployment_id: str, key: str, name: str, parameters: Mapping[str, Any], tags: Sequence[str] = ()
     ) -> str:
         """At most one flow run per key: a repeat answers the first. Raises DeploymentMissingError."""
-        response = await self._client.post(
-            f"/deployments/{deployment_id}/create_flow_run",
-            json={"idempotency_key": key, "name": name, "parameters": dict(parameters), "tags": list(tags)},
-        )
+        body = {"idempotency_key": key, "name": name, "parameters": dict(parameters), "tags": list(tags)}
+        path = f"/deployments/{deployment_id}/create_flow_run"
+        response = await self._send("POST", path, body, expected=HTTP_NOT_FOUND)
         if response.status_code == HTTP_NOT_FOUND:
             raise DeploymentMissingError(deployment_id)
-        response.raise_for_status()
         return str(response.json()["id"])
 
     async def flow_run_state(self, flow_run_id: str) -> str | None:
         """The state's type, or None if Prefect does not know the flow run."""
-        response = await self._client.get(f"/flow_runs/{flow_run_id}")
+        response = await self._send("GET", f"/flow_runs/{flow_run_id}", expected=HTTP_NOT_FOUND)
         if response.status_code == HTTP_NOT_FOUND:
             return None
-        response.raise_for_status()
         state = response.json().get("state") or {}
         return str(state.get("type", "SCHEDULED"))
 
     async def set_flow_run_state(self, flow_run_id: str, state: str, force: bool = False) -> None:
         """Propose a state; a flow run that is gone is as good as set."""
-        response = await self._client.post(
-            f"/flow_runs/{flow_run_id}/set_state", json={"state": {"type": state}, "force": force}
-        )
-        if response.status_code != HTTP_NOT_FOUND:
-            response.raise_for_status()
+        body = {"state": {"type": state}, "force": force}
+        await self._send("POST", f"/flow_runs/{flow_run_id}/set_state", body, expected=HTTP_NOT_FOUND)
 
     async def run_logs(self, flow_run_ids: list[str], limit: int) -> list[str] | None:
         """Log lines in time order, or None when Prefect does not answer in time."""
@@ -128,23 +126,37 @@ class PrefectGateway:
         return [f"{entry['timestamp']} {entry['message']}" for entry in response.json()]
 
     async def has_pool(self) -> bool:
-        response = await self._client.get(f"/work_pools/{self.pool}")
-        if response.status_code == HTTP_NOT_FOUND:
-            return False
-        response.raise_for_status()
-        return True
+        response = await self._send("GET", f"/work_pools/{self.pool}", expected=HTTP_NOT_FOUND)
+        return response.status_code != HTTP_NOT_FOUND
 
     async def _create(self, path: str, body: Mapping[str, Any]) -> bool:
-        response = await self._client.post(path, json=dict(body))
-        if response.status_code == HTTP_CONFLICT:
-            return False
-        response.raise_for_status()
-        return True
+        return (await self._send("POST", path, body, expected=HTTP_CONFLICT)).status_code != HTTP_CONFLICT
 
-    async def _call(self, method: str, path: str, json: Mapping[str, Any]) -> Any:
-        response = await self._client.request(method, path, json=dict(json))
-        response.raise_for_status()
-        return response.json() if response.content else None
+    async def _call(self, path: str, body: Mapping[str, Any]) -> Any:
+        return (await self._send("POST", path, body)).json()
+
+    async def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, expected: int | None = None
+    ) -> httpx.Response:
+        """A response that is a success or has the `expected` status. Raises httpx.HTTPError.
+
+        Prefect on SQLite answers 503 while another of its own loops writes; that passes within a second.
+        """
+        async for attempt in stamina.retry_context(
+            on=_may_pass, attempts=5, timeout=self._timeout_seconds, wait_initial=0.1, wait_max=2.0
+        ):
+            with attempt:
+                response = await self._client.request(method, path, json=None if body is None else dict(body))
+                if response.status_code != expected:
+                    response.raise_for_status()
+                return response
+        raise AssertionError("stamina ends by returning or raising")
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in {HTTP_UNAVAILABLE, HTTP_TOO_MANY_REQUESTS}
+    return isinstance(error, httpx.TransportError)
 
 
 def experiment_name(experiment: str, queue: QueueName) -> str:
