@@ -15,6 +15,7 @@ from app.experiments.router import router as experiments
 from app.health.measures import MeasureRequests, Measures
 from app.health.router import router as health
 from app.health.service import installed_version
+from app.requests import documentation
 from app.requests.bodies import StrictBodies
 from app.requests.documented import describe
 from app.requests.identity import RequestIdentity
@@ -56,6 +57,7 @@ def _create(title: str, resources: Resources, body_bytes: int, *routers: APIRout
         app.include_router(router)
     problems.install(app)
     describe(app)
+    documentation.install(app)
     streamed = frozenset({UPLOADS_PATH})
     app.add_middleware(StrictBodies, limit=body_bytes, nesting=api.nesting, streamed=streamed)
     # Outermost last: what a middleware below refuses is measured and has its id, too.

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.models import Experiment, Run
 
-Found = Row[Experiment, UUID | None]
+Found = Row[tuple[Experiment, UUID | None]]
 
 
 async def find(session: AsyncSession, id_or_name: UUID | str) -> Found | None:
@@ -32,7 +32,7 @@ async def name_is_taken(session: AsyncSession, name: str) -> bool:
     return await session.scalar(select(Experiment.id).where(Experiment.name == name)) is not None
 
 
-def _with_latest_run() -> Select[Experiment, UUID | None]:
+def _with_latest_run() -> Select[tuple[Experiment, UUID | None]]:
     latest = (
         select(Run.id)
         .where(Run.experiment_id == Experiment.id)

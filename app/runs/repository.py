@@ -13,7 +13,7 @@ from app.db.models import Batch, Event, Experiment, Run, Trial
 from app.domain import lifecycle
 from app.runs.events import BATCH_CLAIMED
 
-Named = Row[Run, str]
+Named = Row[tuple[Run, str]]
 ENDED = [state for state in RunState if lifecycle.is_terminal(lifecycle.RUN, state)]
 
 
@@ -114,5 +114,5 @@ async def flow_run_ids(session: AsyncSession, run_id: UUID, limit: int) -> list[
     return list(dict.fromkeys(str(one) for one in found if one))[:limit]
 
 
-def _named() -> Select[Run, str]:
+def _named() -> Select[tuple[Run, str]]:
     return select(Run, Experiment.name).join(Experiment, Experiment.id == Run.experiment_id)

@@ -18,7 +18,7 @@ THREAD_VARIABLES = (
 
 def limit_threads(threads: int) -> object:
     """For libraries that are loaded (by call, while the answer lives) and that will be (by environment)."""
-    import threadpoolctl  # type: ignore[import-untyped]
+    import threadpoolctl
 
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     return threadpoolctl.threadpool_limits(limits=threads)
