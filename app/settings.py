@@ -79,6 +79,9 @@ class DatasetSettings(_Section):
 
 class NotificationSettings(_Section):
     allowed_hosts: frozenset[str] = frozenset()  # a webhook to anywhere would be a way into the cluster's network
+    secret: SecretStr | None = None  # signs what is sent, so that the receiver knows it is from us
+    timeout_seconds: float = 5.0
+    attempts: int = 3  # then it is an event of the run, and nobody waits for it
 
 
 class Settings(BaseSettings):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,14 +19,25 @@ import psutil
 
 START_SECONDS = 120
 COREPOINT = (sys.executable, "-m", "app.cli.main")
+PORTS = ("port", "internal-port", "prefect-port", "mlflow-port")
 T = TypeVar("T")
 
 
-class Stack:
-    """`corepoint up` on a folder, on free ports."""
+def free_ports(count: int) -> list[int]:
+    """Ports nobody uses: all are held at once, so that none is given twice."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
-    def __init__(self, folder: Path) -> None:
+
+class Stack:
+    """`corepoint up` on a folder, on ports of its own."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
+        self.environment = environment
         self.process: subprocess.Popen[bytes] | None = None
         self.server = ""
         self.ports: dict[str, int] = {}
@@ -33,9 +46,13 @@ class Stack:
         state = self.folder / "corepoint.json"
         state.unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
+        ports = [f"--{name}={port}" for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)]
         with (self.folder / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*COREPOINT, "up", "--data-dir", os.fspath(self.folder), "--any-ports"], stdout=log, stderr=log
+                [*COREPOINT, "up", "--data-dir", os.fspath(self.folder), *ports],
+                env={**os.environ, **self.environment},
+                stdout=log,
+                stderr=log,
             )
         self.wait(state.exists, START_SECONDS, f"corepoint to start; see {self.folder}")
         announced = json.loads(state.read_text())

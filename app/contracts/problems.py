@@ -96,7 +96,7 @@ CATALOGUE: dict[ProblemCode, Entry] = {
         400, "The page token is not valid", "Use the next_page_token of the page before, unchanged."
     ),
     ProblemCode.UNAUTHENTICATED: Entry(
-        401, "An API key is needed", "Send `Authorization: Bearer KEY`; `corepoint key create` makes one."
+        401, "An API key is needed", "Send `Authorization: Bearer KEY`; POST /v1/keys makes one."
     ),
     ProblemCode.FORBIDDEN: Entry(403, "The API key's scopes do not allow this", "Use a key with the scope named."),
     ProblemCode.NOTIFICATION_HOST_FORBIDDEN: Entry(

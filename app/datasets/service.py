@@ -15,7 +15,7 @@ from app.contracts.states import DatasetState
 from app.contracts.views import DatasetView, Page
 from app.datasets import repository
 from app.datasets.sources import check_source
-from app.db.models import Dataset, WorkKind
+from app.db.models import Dataset, Upload, WorkKind
 from app.db.work import want
 from app.problems import RefusedError, not_found
 from app.requests.names import id_or_name
@@ -37,7 +37,15 @@ async def create(
         return known, False
     await check_source(session, spec.source, settings)
     document = spec.model_dump(mode="json", by_alias=True)
-    row = Dataset(id=new_id(), name=spec.name, spec=document, state=DatasetState.PENDING, created_at=now)
+    upload = await session.get(Upload, spec.source.upload) if spec.source.upload is not None else None
+    row = Dataset(
+        id=new_id(),
+        name=spec.name,
+        spec=document,
+        upload_sha256=upload.sha256 if upload else None,
+        state=DatasetState.PENDING,
+        created_at=now,
+    )
     try:
         async with session.begin_nested():
             session.add(row)
@@ -85,6 +93,7 @@ def view(row: Dataset) -> DatasetView:
         state=row.state,
         attempt=row.attempt,
         sha256=row.sha256,
+        upload_sha256=row.upload_sha256,
         profile=row.prepared["profile"] if row.prepared else None,
         failure=Failure.model_validate(row.failure) if row.failure else None,
         created_at=row.created_at,

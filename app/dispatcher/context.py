@@ -12,6 +12,7 @@ from app.contracts.objects import ObjectStore
 from app.db.engine import Database
 from app.gateways.mlflow import MlflowGateway
 from app.gateways.prefect import PrefectGateway
+from app.gateways.webhooks import WebhookGateway
 from app.settings import Settings
 from workers.algorithms.adapter import Adapter
 
@@ -23,6 +24,7 @@ class Context:
     objects: ObjectStore
     prefect: PrefectGateway
     mlflow: MlflowGateway | None
+    webhooks: WebhookGateway
     catalogue: Mapping[str, Adapter[Any]]
 
 

@@ -1,4 +1,4 @@
-"""Work of a run: expand it once its datasets are known, then keep its state equal to what its trials say."""
+"""Work of a run: plan it once its datasets are known, roll its state up from its trials, tell its owners the end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from app.contracts.failures import Failure, FailureCode
 from app.contracts.states import RunState
 from app.db.models import Run
 from app.dispatcher.context import Context
+from app.dispatcher.notifications import notify
 from app.domain.plan import PlanError
 from app.runs import transitions
 from app.runs.planning import DatasetsFailedError, DatasetsPendingError, plan_run
@@ -35,4 +36,5 @@ async def advance(context: Context, run_id: UUID) -> datetime | None:
                 return None
             await session.flush()
         await transitions.roll_up(session, run_id, now())
+    await notify(context, run_id)
     return None

@@ -73,6 +73,8 @@ def _on_segment(left: tuple[float, float], right: tuple[float, float], eps: floa
     if c0 <= 0:
         # No logarithm of zero: a straight line from the last radius that still had no neighbour.
         return max(0.0, c1 * (eps - r0) / (r1 - r0))
+    if log(r1) == log(r0):  # radii that differ by less than a logarithm can tell
+        return c1
     slope = (log(c1) - log(c0)) / (log(r1) - log(r0))
     # Far outside the sketch the power law overflows a float long before the cap at n applies.
     return exp(min(700.0, log(c0) + slope * (log(eps) - log(r0))))

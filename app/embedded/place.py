@@ -123,7 +123,7 @@ def _any_free() -> int:
 
 
 def settings_for(place: Place) -> Settings:
-    """The control plane's settings on small back ends. COREPOINT_* variables win, field by field, over these."""
+    """The control plane's settings on small back ends; sections not named here come from COREPOINT_* variables."""
     memory = int(psutil.virtual_memory().total * WORKER_SHARE)
     threads = len(os.sched_getaffinity(0))
     queue = QueueSettings(memory_bytes=memory, threads=threads)

@@ -21,6 +21,8 @@ log = structlog.get_logger()
 READY_SECONDS = 120.0  # Prefect's first start migrates its database; 13 s on two quiet cores
 STOP_SECONDS = 20.0  # above the guard's own grace
 RESTART_SECONDS = 2.0
+# What programs of others are told of our environment: where things are, not our settings and secrets.
+INHERITED = ("PATH", "HOME", "LANG", "LC_", "TZ", "TMPDIR", "SSL_CERT", "VIRTUAL_ENV")
 HERE = os.fspath(Path(__file__).resolve().parents[2])
 
 
@@ -32,6 +34,7 @@ class Service:
     command: list[str]
     log_file: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    inherits: tuple[str, ...] = INHERITED
     ready_url: str | None = None
     process: subprocess.Popen[bytes] | None = None
 
@@ -44,8 +47,11 @@ class Service:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **self.environment, "PYTHONPATH": HERE},
+                env={**self._inherited(), **self.environment, "PYTHONPATH": HERE},
             )
+
+    def _inherited(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name.startswith(self.inherits)}
 
     async def ready(self) -> None:
         """Wait until it can be used. Raises TimeoutError, or RuntimeError if it ended."""
@@ -143,6 +149,7 @@ def worker(place: Place, settings: Settings) -> Service:
             *(argument for queue in queues for argument in ("--queue", queue)),
         ],
         log_file=place.log("worker"),
+        inherits=("",),  # ours: Java, Spark and measuring want what the user has
         environment={
             **_prefect_environment(place),
             "COREPOINT_INTERNAL_URL": place.internal_url,

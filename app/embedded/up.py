@@ -24,6 +24,7 @@ from app.embedded.services import keep_alive, mlflow_server, prefect_server, sto
 from app.gateways.mlflow import MlflowGateway
 from app.gateways.objects import open_store
 from app.gateways.prefect import PrefectGateway
+from app.gateways.webhooks import WebhookGateway
 from app.main import create_app, create_internal_app
 from app.resources import Resources
 from app.settings import Settings
@@ -106,6 +107,7 @@ async def running(place: Place, say: Say) -> AsyncIterator[Settings]:
 async def _control_plane(place: Place, settings: Settings) -> AsyncIterator[Context]:
     database = Database(settings.database)
     prefect = PrefectGateway(settings.prefect)
+    webhooks = WebhookGateway(settings.notifications)
     try:
         await migrate(database.engine)
         objects = open_store(settings.objects)
@@ -123,6 +125,7 @@ async def _control_plane(place: Place, settings: Settings) -> AsyncIterator[Cont
             objects=objects,
             prefect=prefect,
             mlflow=MlflowGateway(settings.mlflow.tracking_uri) if settings.mlflow.tracking_uri else None,
+            webhooks=webhooks,
             catalogue=resources.catalogue,
         )
         async with (
@@ -132,6 +135,7 @@ async def _control_plane(place: Place, settings: Settings) -> AsyncIterator[Cont
             yield context
     finally:
         await prefect.aclose()
+        await webhooks.aclose()
         await database.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.timeout(240)
 
 RECOVERY_SECONDS = 120
 ROUNDS = 8

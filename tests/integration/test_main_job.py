@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pyarrow.parquet as pq
@@ -14,7 +18,7 @@ import pytest
 
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.timeout(240)
 
 BLOBS = """
 apiVersion: corepoint/v1
@@ -40,9 +44,36 @@ protocol: {rounds: 5, colocate: true}
 )
 
 
+class Receiver(BaseHTTPRequestHandler):
+    """A user's webhook."""
+
+    received: ClassVar[list[tuple[str, bytes]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.received.append((self.headers["X-Corepoint-Signature"], body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture(scope="module")
+def webhook() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook"
+        server.shutdown()
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("corepoint"))
+    stack = Stack(
+        tmp_path_factory.mktemp("corepoint"),
+        COREPOINT_NOTIFICATIONS__ALLOWED_HOSTS='["127.0.0.1"]',
+        COREPOINT_NOTIFICATIONS__SECRET="for the test",
+    )
     stack.start()
     yield stack
     stack.stop()
@@ -141,7 +172,7 @@ def test_the_report_is_one_file_that_needs_no_network(stack: Stack, three: str, 
     assert re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", markup) == []
 
 
-def test_a_trial_that_fails_is_a_result_and_the_others_go_on(stack: Stack) -> None:
+def test_a_trial_that_fails_is_a_result_its_owner_hears_of_it_and_the_others_go_on(stack: Stack, webhook: str) -> None:
     stack.create(
         """
 apiVersion: corepoint/v1
@@ -156,7 +187,8 @@ datasets: [dense]
 parameters: {eps: [0.001, 0.5], min_samples: 10}
 algorithms: [{algorithm: sklearn-dbscan}]
 protocol: {rounds: 1, limits: {memory: 400MiB}}
-""",
+notifications: [{url: WEBHOOK, "on": [failed]}]
+""".replace("WEBHOOK", webhook),
         "--wait",
         code=5,
     )
@@ -169,6 +201,16 @@ protocol: {rounds: 1, limits: {memory: 400MiB}}
     assert failure["code"] == "memout"
     assert "400" in failure["message"]
     assert failure["hint"]
+    stack.wait(lambda: Receiver.received, 20, "the webhook")
+    [(signature, body)] = Receiver.received
+    assert json.loads(body) | {"finished_at": ""} == {
+        "event": "failed",
+        "experiment": "limited",
+        "run_id": run,
+        "state": "partial",
+        "finished_at": "",
+    }
+    assert signature == "sha256=" + hmac.new(b"for the test", body, "sha256").hexdigest()
 
 
 def test_cancel_stops_the_run_and_leaves_no_child(stack: Stack) -> None:

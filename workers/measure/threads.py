@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from pathlib import Path
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -30,8 +32,18 @@ def wait_until_threads_sleep(at_most: float = 0.2) -> None:
     Begun meanwhile, a fit would be charged with that CPU time and share its core with it (seen: 10 % of a 0.3 s fit).
     """
     give_up = time.monotonic() + at_most
-    while time.monotonic() < give_up:
-        used = time.process_time()
+    while time.monotonic() < give_up and _others_run():
         time.sleep(0.004)
-        if time.process_time() - used < 0.001:
-            return
+
+
+def _others_run() -> bool:
+    """Whether a thread of this process besides the caller's runs or waits for a core, as one that spins does."""
+    caller = str(threading.get_native_id())
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            state = (task / "stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if task.name != caller and state == "R":
+            return True
+    return False

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Enum, MetaData, TypeDecorator
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, Enum, MetaData, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
@@ -22,7 +22,8 @@ NAMING = {
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {int: BigInteger}  # bytes, sizes and 32-bit unsigned seeds outgrow INTEGER
+    # Bytes, sizes and 32-bit unsigned seeds outgrow INTEGER; seconds must not lose digits to REAL.
+    type_annotation_map = {int: BigInteger, float: Double}
 
 
 class UtcDateTime(TypeDecorator[datetime]):

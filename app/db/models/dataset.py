@@ -31,6 +31,7 @@ class Dataset(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(63), unique=True)
     spec: Mapped[dict[str, Any]] = mapped_column(Json)
+    upload_sha256: Mapped[str | None] = mapped_column(String(64))
     state: Mapped[DatasetState] = mapped_column(state_column(DatasetState))
     attempt: Mapped[int] = mapped_column(default=1)
     version: Mapped[int] = mapped_column(default=1)
