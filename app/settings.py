@@ -19,7 +19,7 @@ class _Section(BaseModel):
 
 class DatabaseSettings(_Section):
     url: SecretStr = SecretStr("sqlite+aiosqlite:///corepoint.db")
-    pool_size: int = 5  # one API process serves few statements at once; Polar's figure (craft.md)
+    pool_size: int = 5  # one API process serves few statements at once
     max_overflow: int = 10
     connect_seconds: float = 5.0
     statement_seconds: float = 15.0  # above any query we make, below a client's patience
@@ -50,7 +50,9 @@ class LeaseSettings(_Section):
     heartbeat_seconds: float = 3.0  # carries cancel, so it bounds how late a cancel is heard
     lease_seconds: float = 90.0  # 30 missed heartbeats: a node's reboot passes, a lost worker is noticed
     attempts: int = 5  # a batch that loses its worker five times is itself the likely cause
-    pending_seconds: float = 60.0  # platform.md 2.4: PENDING without an owner
+    pending_seconds: float = (
+        60.0  # Prefect leaves a flow run PENDING for ever when its worker vanishes before starting it
+    )
 
 
 class DispatcherSettings(_Section):

@@ -5,10 +5,18 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.contracts.store import StoreConfig
+
+
+class DatasetFolders(BaseModel):
+    """The control plane's section of the same name, as far as workers need it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    path_roots: tuple[Path, ...] = ()  # folders that datasets may be read from, as on the API
 
 
 class WorkerSettings(BaseSettings):
@@ -23,4 +31,4 @@ class WorkerSettings(BaseSettings):
     connect_seconds: float = 5.0
     read_seconds: float = 20.0
     report_seconds: float = 600.0  # how long a finished batch keeps trying to report; its results lie in the store
-    path_roots: tuple[Path, ...] = ()  # folders that datasets may be read from, as on the API
+    datasets: DatasetFolders = DatasetFolders()

@@ -28,16 +28,16 @@ class Retry:
     reason: str
 
 
-def after_lost(attempt: int, queue: QueueName, released: int = 0) -> Retry | None:
-    """After attempt number `attempt` (from 1) vanished. None: attempts are used up.
+def after_lost(attempt: int, queue: QueueName, released: int = 0, attempts: int = MAX_ATTEMPTS) -> Retry | None:
+    """After attempt number `attempt` (from 1) vanished. None: all `attempts` are used up.
 
     `released`: how many of the attempts ended because the worker drained; they say nothing against the batch.
     """
     counted = attempt - released
-    if counted >= MAX_ATTEMPTS:
+    if counted >= attempts:
         return None
     delay = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** max(0, counted - 1))
-    return Retry(queue, delay, f"worker lost in attempt {attempt}, {MAX_ATTEMPTS - counted} left")
+    return Retry(queue, delay, f"worker lost in attempt {attempt}, {attempts - counted} left")
 
 
 def after_failure(

@@ -170,9 +170,9 @@ async def lose(
         await cancel_batch(session, batch, now, reason)
         return
     released = await releases(session, run.id, batch.id)
-    again = retry.after_lost(batch.attempt, batch.queue, released)
+    again = retry.after_lost(batch.attempt, batch.queue, released, attempts)
     lost, position = batch.attempt, batch.position
-    if again is None or lost - released >= attempts:
+    if again is None:
         failure = Failure.of(FailureCode.LOST, f"{reason}; {lost} attempts are used up", attempts=lost)
         await change_batch(session, batch, state=BatchState.LOST, token_sha256=None, lease_until=None, progress=None)
         await change_open_trials(session, batch.id, TrialState.FAILED, failure=failure.model_dump(mode="json"))

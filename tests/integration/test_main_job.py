@@ -71,6 +71,7 @@ def webhook() -> Iterator[str]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(
         tmp_path_factory.mktemp("corepoint"),
+        traced=False,
         COREPOINT_NOTIFICATIONS__ALLOWED_HOSTS='["127.0.0.1"]',
         COREPOINT_NOTIFICATIONS__SECRET="for the test",
     )
@@ -174,19 +175,16 @@ def test_the_report_is_one_file_that_needs_no_network(stack: Stack, three: str, 
 
 def test_a_trial_that_fails_is_a_result_its_owner_hears_of_it_and_the_others_go_on(stack: Stack, webhook: str) -> None:
     stack.create(
-        """
-apiVersion: corepoint/v1
-kind: Dataset
-name: dense
-source: {generate: {kind: blobs, n: 30000, centers: 1, spread: 0.1, noiseShare: 0, seed: 2}}
+        BLOBS
+        + """
 ---
 apiVersion: corepoint/v1
 kind: Experiment
 name: limited
-datasets: [dense]
-parameters: {eps: [0.001, 0.5], min_samples: 10}
+datasets: [blobs]
+parameters: {eps: [0.001, 50.0], min_samples: 10}
 algorithms: [{algorithm: sklearn-dbscan}]
-protocol: {rounds: 1, limits: {memory: 400MiB}}
+protocol: {rounds: 1, limits: {memory: 240MiB}}
 notifications: [{url: WEBHOOK, "on": [failed]}]
 """.replace("WEBHOOK", webhook),
         "--wait",
@@ -196,10 +194,10 @@ notifications: [{url: WEBHOOK, "on": [failed]}]
     assert stack.get(f"/v1/runs/{run}")["state"] == "partial"
     trials = {trial["parameters"]["eps"]: trial for trial in stack.get(f"/v1/runs/{run}/trials")["items"]}
     assert trials[0.001]["state"] == "succeeded"
-    assert trials[0.5]["state"] == "failed"
-    failure = trials[0.5]["failure"]
+    assert trials[50.0]["state"] == "failed"
+    failure = trials[50.0]["failure"]
     assert failure["code"] == "memout"
-    assert "400" in failure["message"]
+    assert "240" in failure["message"]
     assert failure["hint"]
     stack.wait(lambda: Receiver.received, 20, "the webhook")
     [(signature, body)] = Receiver.received

@@ -65,7 +65,7 @@ def _bring(assignment: DatasetAssignment, settings: WorkerSettings, store: Objec
     except (ObjectMissingError, PermissionError, ValueError) as error:
         raise InvalidDataset(_failure(assignment.spec, str(error))) from error
     if source.path is not None:
-        return _allowed_file(assignment.spec, source.path, settings.path_roots)
+        return _allowed_file(assignment.spec, source.path, settings.datasets.path_roots)
     return None
 
 
