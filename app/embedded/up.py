@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -36,6 +37,8 @@ Say = Callable[[str], None]
 
 def main(data_dir: Path, ports: Ports, any_ports: bool = False) -> int:
     """Run until SIGINT or SIGTERM; answers the exit code."""
+    # Standard output is for data; what we have to say of ourselves goes elsewhere.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     place = Place(data_dir.resolve(), free_ports(ports) if any_ports else ports)
     try:
         with place.lock():

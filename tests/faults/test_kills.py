@@ -33,7 +33,7 @@ protocol: {{rounds: {rounds}, reuse: never}}
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("kills"))
+    stack = Stack(tmp_path_factory.mktemp("kills"), traced=False)
     stack.start()
     yield stack
     stack.stop()

@@ -71,7 +71,6 @@ def webhook() -> Iterator[str]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(
         tmp_path_factory.mktemp("corepoint"),
-        traced=False,
         COREPOINT_NOTIFICATIONS__ALLOWED_HOSTS='["127.0.0.1"]',
         COREPOINT_NOTIFICATIONS__SECRET="for the test",
     )

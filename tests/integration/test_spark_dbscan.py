@@ -36,6 +36,8 @@ FAST_START = "-XX:TieredStopAtLevel=1"
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkClusterer]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAVA_TOOL_OPTIONS", FAST_START)
+        for name in [name for name in os.environ if name.startswith("COVERAGE")]:
+            patch.delenv(name)  # Spark's Python workers, traced, take twice as long; the steps have unit tests
         clusterer = SparkClusterer(2, 3 * GIB, tmp_path_factory.mktemp("spark") / "session")
     yield clusterer
     clusterer.close()
