@@ -36,7 +36,10 @@ class Stack:
     """`corepoint up` on a folder, on ports of its own."""
 
     def __init__(self, folder: Path, *, traced: bool = True, **environment: str) -> None:
-        """`traced`: whether coverage is measured in its processes, which takes them half as long again."""
+        """`traced`: whether coverage is measured in `up` itself, which takes it half as long again.
+
+        Its worker and flow runs are never traced: they inherit no variables but those they are meant to have.
+        """
         self.folder = folder
         inherited = {name: value for name, value in os.environ.items() if traced or not name.startswith("COVERAGE")}
         self.environment = {**inherited, **environment}

@@ -149,7 +149,7 @@ def worker(place: Place, settings: Settings) -> Service:
             *(argument for queue in queues for argument in ("--queue", queue)),
         ],
         log_file=place.log("worker"),
-        inherits=("",),  # ours: Java, Spark and measuring want what the user has
+        inherits=(*INHERITED, "COREPOINT_", "JAVA_HOME", "SPARK", "PYSPARK", "LD_LIBRARY_PATH"),
         environment={
             **_prefect_environment(place),
             "COREPOINT_INTERNAL_URL": place.internal_url,
