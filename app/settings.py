@@ -86,6 +86,31 @@ class NotificationSettings(_Section):
     attempts: int = 3  # then it is an event of the run, and nobody waits for it
 
 
+class KubernetesSettings(_Section):
+    """Without a namespace nothing is asked of Kubernetes (embedded mode)."""
+
+    namespace: str | None = None
+    instance: str = "corepoint"  # the release: two of them may share a namespace
+    timeout_seconds: float = 10.0
+
+
+class BootstrapSettings(_Section):
+    """API keys that `migrate` writes into an empty installation: somebody has to be the first."""
+
+    admin_key: SecretStr | None = None
+    worker_key: SecretStr | None = None
+
+
+class ServingSettings(_Section):
+    """Where the processes of the control plane listen. `corepoint up` has flags of its own."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - a pod has one address, and policies say who may reach it
+    public_port: int = 8787
+    internal_port: int = 8788
+    dispatcher_port: int = 8789
+    drain_seconds: float = 10.0  # how long answers under way may take when a pod is asked to stop
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="COREPOINT_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
@@ -98,6 +123,9 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     datasets: DatasetSettings = DatasetSettings()
     notifications: NotificationSettings = NotificationSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
+    bootstrap: BootstrapSettings = BootstrapSettings()
+    serving: ServingSettings = ServingSettings()
     queues: dict[QueueName, QueueSettings] = {
         QueueName.DEFAULT: QueueSettings(memory_bytes=6 * GIB, threads=2),
         QueueName.HIGH_MEMORY: QueueSettings(memory_bytes=32 * GIB, threads=4),

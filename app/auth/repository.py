@@ -14,6 +14,11 @@ async def by_prefix(session: AsyncSession, prefix: str) -> ApiKey | None:
     return key
 
 
+async def by_name(session: AsyncSession, name: str) -> ApiKey | None:
+    key: ApiKey | None = await session.scalar(select(ApiKey).where(ApiKey.name == name))
+    return key
+
+
 async def newest(session: AsyncSession, after: UUID | None, limit: int) -> Sequence[ApiKey]:
     query = select(ApiKey).order_by(ApiKey.id.desc()).limit(limit)
     if after is not None:

@@ -63,6 +63,24 @@ async def create_key(session: AsyncSession, secret: SecretStr, spec: KeySpec, no
     return CreatedKey(**_view(row).model_dump(), key=key)
 
 
+async def adopt_key(session: AsyncSession, secret: SecretStr, spec: KeySpec, key: SecretStr, now: datetime) -> None:
+    """The key of `spec` is this one: made elsewhere, by whoever installs us. Raises ValueError for another shape.
+
+    A key of its name that is another one is replaced: its owner has rotated it.
+    """
+    shape = _SHAPE.fullmatch(key.get_secret_value())
+    if shape is None:
+        raise ValueError(f"the key {spec.name!r} has not the shape cp_<12 hex digits>_<43 characters>")
+    row = await repository.by_name(session, spec.name)
+    if row is None:
+        row = ApiKey(id=new_id(), name=spec.name, created_at=now)
+        session.add(row)
+    row.prefix = shape.group(1)
+    row.hmac_sha256 = _hmac(secret, key.get_secret_value())
+    row.scopes = sorted({scope.value for scope in spec.scopes})
+    row.revoked_at = None
+
+
 async def list_keys(session: AsyncSession, request: PageRequest) -> Page[KeyView]:
     rows = await repository.newest(session, request.after_id(_LIST), request.limit + 1)
     return page(_LIST, request, rows, lambda row: row.id, [_view(row) for row in rows])

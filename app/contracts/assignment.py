@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -77,6 +77,14 @@ class HeartbeatReply(Message):
 
     cancel: bool = False
     fenced: bool = False
+
+
+class BatchNote(Message):
+    """Something a worker saw that people will want to know: it becomes an event of the run."""
+
+    attempt: int
+    kind: Literal["spark_submitted", "spark_executors", "spark_ended"]
+    message: str = Field(max_length=1_000)
 
 
 class BatchRelease(Message):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import asyncpg
 from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from app.settings import DatabaseSettings
 
 NOTIFY_CHANNEL = "corepoint_work"
 _WAKE = "corepoint_wake"
+_LISTEN_CHECK_SECONDS = 5.0  # how late a broken connection is noticed
 
 
 def request_wake(session: AsyncSession) -> None:
@@ -46,6 +49,24 @@ class Database:
                     await session.execute(text(f"NOTIFY {NOTIFY_CHANNEL}"))
             if wake:
                 self.work_arrived.set()
+
+    async def listen(self) -> None:
+        """Set `work_arrived` whenever another process commits work, until cancelled (PostgreSQL only).
+
+        A connection that breaks is made again; meanwhile the dispatcher's polling finds the work.
+        """
+        if self.is_sqlite:
+            return
+        while True:
+            with suppress(OSError, SQLAlchemyError, asyncpg.PostgresError):
+                async with self.engine.connect() as connection:
+                    raw = await connection.get_raw_connection()
+                    driver: asyncpg.Connection = raw.driver_connection
+                    await driver.add_listener(NOTIFY_CHANNEL, lambda *_: self.work_arrived.set())
+                    while not driver.is_closed():
+                        await asyncio.sleep(_LISTEN_CHECK_SECONDS)
+                        await driver.execute("SELECT 1")
+            await asyncio.sleep(_LISTEN_CHECK_SECONDS)
 
     async def close(self) -> None:
         await self.engine.dispose()

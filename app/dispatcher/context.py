@@ -10,6 +10,7 @@ from uuid import UUID
 
 from app.contracts.objects import ObjectStore
 from app.db.engine import Database
+from app.gateways.kubernetes import KubernetesGateway
 from app.gateways.mlflow import MlflowGateway
 from app.gateways.prefect import PrefectGateway
 from app.gateways.webhooks import WebhookGateway
@@ -26,6 +27,7 @@ class Context:
     mlflow: MlflowGateway | None
     webhooks: WebhookGateway
     catalogue: Mapping[str, Adapter[Any]]
+    kubernetes: KubernetesGateway | None = None
 
 
 Handler = Callable[[Context, UUID], Awaitable[datetime | None]]

@@ -10,8 +10,10 @@ import structlog
 from sqlalchemy import text
 
 from app.clock import now
-from app.dispatcher import lost, registered, stuck, unreported
+from app.dispatcher import departed, lost, orphaned, registered, spared, stuck, unreported
 from app.dispatcher.context import Context
+from app.dispatcher.gone import GoneWorkers
+from app.dispatcher.pulse import Pulse
 
 log = structlog.get_logger()
 Reconciler = Callable[[Context], Awaitable[int]]
@@ -36,26 +38,38 @@ class LeaseGuard:
         return moment >= self._trusted_from
 
 
-async def run(context: Context) -> None:
+async def run(context: Context, pulse: Pulse) -> None:
     """Until cancelled. A reconciler that fails is tried again at its next turn."""
     guard = LeaseGuard(context)
+    # What lies in the store is adopted before anything is called lost.
+    always: dict[str, Reconciler] = {
+        "unreported": unreported.reconcile,
+        "gone": GoneWorkers().reconcile,
+        "stuck": stuck.reconcile,
+        "spared": spared.reconcile,
+        "orphaned": orphaned.reconcile,
+        "departed": departed.reconcile,
+    }
     while True:
-        await _turn("registered", registered.reconcile, context)
+        await _turn("registered", registered.reconcile, context, pulse)
         if await _database_answers(context):
-            await _turn("unreported", unreported.reconcile, context)
-            await _turn("stuck", stuck.reconcile, context)
+            for name, reconcile in always.items():
+                await _turn(name, reconcile, context, pulse)
             if guard.look(now()):
-                await _turn("lost", lost.reconcile, context)
+                await _turn("lost", lost.reconcile, context, pulse)
         await asyncio.sleep(context.settings.dispatcher.reconcile_seconds)
 
 
-async def _turn(name: str, reconcile: Reconciler, context: Context) -> None:
+async def _turn(name: str, reconcile: Reconciler, context: Context, pulse: Pulse) -> None:
+    pulse.beat("reconcilers")
     try:
         repaired = await reconcile(context)
     except Exception as error:  # what it depends on is away; the next turn sees
+        pulse.failed.labels(name).inc()
         log.warning("reconciler failed", reconciler=name, error=repr(error))
         return
     if repaired:
+        pulse.repaired.labels(name).inc(repaired)
         log.info("reconciled", reconciler=name, repaired=repaired)
 
 

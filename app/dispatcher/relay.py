@@ -14,6 +14,7 @@ from app.db.models import WorkKind
 from app.db.work import LeasedWork, lease_due, postpone, settle
 from app.dispatcher import batches, datasets, experiments, runs, trials
 from app.dispatcher.context import Context, Handler
+from app.dispatcher.pulse import Pulse
 
 log = structlog.get_logger()
 
@@ -30,8 +31,9 @@ HANDLERS: Mapping[WorkKind, Handler] = {
 class Relay:
     """`run` until cancelled. A row's handler is bounded by the row's lease, so no two dispatchers hold one entity."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, pulse: Pulse) -> None:
         self._context = context
+        self._pulse = pulse
         self._settings = context.settings.dispatcher
         self.owner = f"dispatcher-{new_id()}"
 
@@ -39,6 +41,7 @@ class Relay:
         wake = self._context.database.work_arrived
         while True:
             wake.clear()
+            self._pulse.beat("relay")
             try:
                 busy = await self.step()
             except Exception as error:  # the database is away: keep trying, it comes back
@@ -71,6 +74,7 @@ class Relay:
     async def _postpone(self, work: LeasedWork, error: Exception) -> None:
         longest = min(self._settings.backoff_limit_seconds, self._settings.backoff_seconds * 2.0**work.attempts)
         delay = timedelta(seconds=random.uniform(longest / 2, longest))  # noqa: S311 - jitter, no secret
+        self._pulse.postponed.labels(work.kind.value).inc()
         log.warning(
             "work postponed", kind=work.kind, entity=str(work.entity_id), attempts=work.attempts, error=repr(error)
         )

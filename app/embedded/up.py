@@ -12,25 +12,19 @@ from pathlib import Path
 
 import httpx
 import structlog
-import uvicorn
-from fastapi import FastAPI
 
 from app.db.engine import Database
 from app.db.migrate import migrate
 from app.dispatcher import reconcilers
 from app.dispatcher.context import Context
+from app.dispatcher.pulse import Pulse
 from app.dispatcher.relay import Relay
 from app.embedded.place import LOOPBACK, AlreadyRunningError, Place, Ports, free_ports, settings_for, taken
 from app.embedded.services import keep_alive, mlflow_server, prefect_server, stop_all, worker
-from app.gateways.mlflow import MlflowGateway
-from app.gateways.objects import open_store
-from app.gateways.prefect import PrefectGateway
-from app.gateways.webhooks import WebhookGateway
 from app.main import create_app, create_internal_app
-from app.resources import Resources
+from app.processes.composition import api_resources, dispatcher_context
+from app.processes.serving import in_background, served
 from app.settings import Settings
-from app.ui.report.render import render_report
-from workers.algorithms.registry import catalogue
 
 Say = Callable[[str], None]
 
@@ -96,79 +90,28 @@ async def running(place: Place, say: Say) -> AsyncIterator[Settings]:
         say("control plane ready, waiting for Prefect")
         await services[0].ready()
         await context.prefect.ensure_pool()
-        await stack.enter_async_context(_in_background(Relay(context).run(), reconcilers.run(context)))
+        pulse = Pulse()
+        await stack.enter_async_context(in_background(Relay(context, pulse).run(), reconcilers.run(context, pulse)))
         processes = worker(place, settings)
         stack.push_async_callback(processes.stop)
         processes.start()
         await services[1].ready()
         place.announce()
-        await stack.enter_async_context(_in_background(*(keep_alive(service) for service in [*services, processes])))
+        await stack.enter_async_context(in_background(*(keep_alive(service) for service in [*services, processes])))
         yield settings
 
 
 @asynccontextmanager
 async def _control_plane(place: Place, settings: Settings) -> AsyncIterator[Context]:
-    database = Database(settings.database)
-    prefect = PrefectGateway(settings.prefect)
-    webhooks = WebhookGateway(settings.notifications)
-    try:
+    async with AsyncExitStack() as stack:
+        database = Database(settings.database)
+        stack.push_async_callback(database.close)
         await migrate(database.engine)
-        objects = open_store(settings.objects)
-        resources = Resources(
-            settings=settings,
-            database=database,
-            objects=objects,
-            catalogue=catalogue(),
-            logs=prefect,
-            render_report=render_report,
-        )
-        context = Context(
-            settings=settings,
-            database=database,
-            objects=objects,
-            prefect=prefect,
-            mlflow=MlflowGateway(settings.mlflow.tracking_uri) if settings.mlflow.tracking_uri else None,
-            webhooks=webhooks,
-            catalogue=resources.catalogue,
-        )
-        async with (
-            _served(create_app(resources), place.ports.public),
-            _served(create_internal_app(resources), place.ports.internal),
-        ):
-            yield context
-    finally:
-        await prefect.aclose()
-        await webhooks.aclose()
-        await database.close()
-
-
-@asynccontextmanager
-async def _served(application: FastAPI, port: int) -> AsyncIterator[None]:
-    config = uvicorn.Config(application, host=LOOPBACK, port=port, log_level="warning", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    serving = asyncio.create_task(server._serve())
-    try:
-        while not server.started:
-            if serving.done():
-                serving.result()
-                raise RuntimeError(f"the API did not start on port {port}")
-            await asyncio.sleep(0.02)
-        yield
-    finally:
-        server.should_exit = True
-        await serving
-
-
-@asynccontextmanager
-async def _in_background(*loops: object) -> AsyncIterator[None]:
-    running_loops = [asyncio.ensure_future(loop) for loop in loops]  # type: ignore[call-overload]
-    try:
-        yield
-    finally:
-        for one in running_loops:
-            one.cancel()
-        await asyncio.gather(*running_loops, return_exceptions=True)
+        resources = await stack.enter_async_context(api_resources(settings, database))
+        context = await stack.enter_async_context(dispatcher_context(settings, database))
+        await stack.enter_async_context(served(create_app(resources), LOOPBACK, place.ports.public))
+        await stack.enter_async_context(served(create_internal_app(resources), LOOPBACK, place.ports.internal))
+        yield context
 
 
 def _say(line: str) -> None:

@@ -55,6 +55,16 @@ class S3Store:
             client=self._client,
         )
 
+    def ensure_bucket(self) -> None:
+        """Asks before it creates: keys of an external store may allow the one and not the other."""
+        with _translated(self._bucket):
+            try:
+                self._client.head_bucket(Bucket=self._bucket)
+            except self._client.exceptions.ClientError as error:
+                if error.response.get("Error", {}).get("Code") not in _MISSING | {"NoSuchBucket"}:
+                    raise
+                self._client.create_bucket(Bucket=self._bucket)
+
     def get(self, key: str) -> bytes:
         with self._asking(key):
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()

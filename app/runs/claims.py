@@ -14,6 +14,7 @@ from app.auth.tokens import check_token, new_token
 from app.contracts.assignment import (
     BatchAssignment,
     BatchClaim,
+    BatchNote,
     BatchRelease,
     Heartbeat,
     HeartbeatReply,
@@ -29,6 +30,7 @@ from app.db.models import Batch, Run, Trial
 from app.problems import RefusedError, not_found
 from app.resources import Resources
 from app.runs import transitions
+from app.runs.events import record
 from app.runs.guarded import lock_batch
 from app.runs.reuse import reuse_finished
 from app.settings import Settings
@@ -99,6 +101,16 @@ async def release(session: AsyncSession, batch_id: UUID, asked: BatchRelease, to
         raise transitions.Stale(f"attempt {asked.attempt} of batch {batch_id} is over")
     check_token(token, batch.token_sha256)
     await transitions.release(session, batch, asked.attempt, asked.reason, now)
+
+
+async def note(session: AsyncSession, batch_id: UUID, told: BatchNote, token: str, now: datetime) -> None:
+    """Raises RefusedError, and Stale for another attempt."""
+    _, batch = await _locked(session, batch_id)
+    if batch.attempt != told.attempt or batch.state is not BatchState.RUNNING:
+        raise transitions.Stale(f"attempt {told.attempt} of batch {batch_id} is over")
+    check_token(token, batch.token_sha256)
+    message = f"batch {batch.position}, attempt {batch.attempt}: {told.message}"
+    record(session, batch.run_id, now, told.kind, message, batch_id=str(batch.id), attempt=batch.attempt)
 
 
 async def with_manifests(report: BatchReport, objects: ObjectStore) -> BatchReport:

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from app.auth.guard import Worker
 from app.auth.tokens import AttemptToken
 from app.clock import now
-from app.contracts.assignment import BatchAssignment, BatchClaim, BatchRelease, Heartbeat, HeartbeatReply
+from app.contracts.assignment import BatchAssignment, BatchClaim, BatchNote, BatchRelease, Heartbeat, HeartbeatReply
 from app.contracts.measurement import BatchReport
 from app.contracts.problems import ProblemCode
 from app.problems import RefusedError, problem_response
@@ -64,6 +64,16 @@ async def beat(
 )
 async def release_batch(batch_id: UUID, asked: BatchRelease, token: AttemptToken, session: WriteSession) -> None:
     await claims.release(session, batch_id, asked, token, now())
+
+
+@router.post(
+    "/batches/{batch_id}:note",
+    operation_id="noteBatch",
+    status_code=204,
+    responses=problems(_GONE, _STALE, body=True),
+)
+async def note_batch(batch_id: UUID, told: BatchNote, token: AttemptToken, session: WriteSession) -> None:
+    await claims.note(session, batch_id, told, token, now())
 
 
 @router.post("/batches/{batch_id}:report", operation_id="reportBatch", responses=problems(_GONE, _STALE, body=True))

@@ -6,16 +6,11 @@ import os
 import secrets
 import socket
 import stat
-import subprocess
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.error import URLError
 
-import boto3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,69 +19,15 @@ from pydantic import SecretStr, ValidationError
 from app.contracts.objects import ObjectExistsError, ObjectMissingError, ObjectStore, StoreUnavailableError
 from app.contracts.store import StoreConfig
 from app.gateways.objects import FolderStore, open_store
+from tests.minio_server import minio_server
 
-_BUILD = Path(__file__).parents[2] / "hack" / "minio-build"
 _BAD_KEYS = ["", "/a", "a/", "a//b", "../a", "a/../b", "a/./b", "a\0b", "a\\b", "a\nb", "x" * 256, "d/" * 600 + "x"]
 
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreConfig]:
-    """A MinIO server of this module's own, with two buckets."""
-    binary = subprocess.run([_BUILD], check=True, capture_output=True, text=True, timeout=900).stdout.strip()
-    folder = tmp_path_factory.mktemp("minio")
-    access, secret = secrets.token_hex(8), secrets.token_hex(16)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    environment = {
-        "PATH": os.defpath,
-        "HOME": str(folder),
-        "MINIO_ROOT_USER": access,
-        "MINIO_ROOT_PASSWORD": secret,
-        "MINIO_BROWSER": "off",
-        "MINIO_UPDATE": "off",
-        "GOMAXPROCS": "2",
-    }
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [binary, "server", "--quiet", "--address", address, folder / "data"],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        _wait_until_ready(server, f"http://{address}/minio/health/ready", folder / "log")
-        client = boto3.client(
-            "s3",
-            endpoint_url=f"http://{address}",
-            aws_access_key_id=access,
-            aws_secret_access_key=secret,
-            region_name="us-east-1",
-        )
-        for bucket in ("corepoint", "shared-data", "private"):
-            client.create_bucket(Bucket=bucket)
-        client.close()
-        yield StoreConfig(
-            kind="s3",
-            endpoint=f"http://{address}",
-            access_key=access,
-            secret_key=SecretStr(secret),
-            allowed_buckets=frozenset({"shared-data"}),
-        )
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def _wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    limit = time.monotonic() + 60
-    while time.monotonic() < limit and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own server
-                return
-        except (URLError, OSError):
-            time.sleep(0.1)
-    pytest.fail(f"MinIO did not start: {log.read_text()}")
+    with minio_server(tmp_path_factory.mktemp("minio"), "corepoint", "shared-data", "private") as config:
+        yield config.model_copy(update={"allowed_buckets": frozenset({"shared-data"})})
 
 
 @pytest.fixture(params=["folder", "s3"])

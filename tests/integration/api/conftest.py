@@ -13,7 +13,6 @@ from uuid import uuid4
 import httpx
 import pytest
 from api_builders import World
-from postgres_server import postgres_server
 from pydantic import SecretStr
 from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -25,6 +24,7 @@ from app.gateways.object_folder import FolderStore
 from app.main import create_app
 from app.resources import Resources
 from app.settings import DatabaseSettings, Settings
+from tests.postgres_server import postgres_server
 from workers.algorithms.registry import catalogue
 
 
