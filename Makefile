@@ -3,7 +3,7 @@
 UV ?= $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 RUN := $(UV) run --no-sync
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format docs clean
+.PHONY: help setup demo up test lint format docs clean cluster images faults e2e
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,8 +24,22 @@ demo: setup ## the main job on real data: start, measure, compare, report, stop
 up: setup ## an embedded corepoint until Ctrl-C
 	$(RUN) corepoint up
 
-test: setup lint ## every test that needs no cluster
+test: setup lint ## every test that needs no cluster and kills nothing
 	hack/test
+
+faults: setup ## tests that kill, freeze and drain real processes
+	$(RUN) pytest -n 2 --dist loadfile tests/faults
+
+cluster: ## a real Kubernetes on this machine, without a registry (root; the first time takes 15 minutes)
+	hack/cluster/build
+	hack/cluster/up
+
+images: cluster ## build all images and load what is new into the cluster
+	hack/images/build
+	hack/cluster/load $(addprefix localhost/corepoint/,$(addsuffix :dev,api worker spark mlflow postgres minio prometheus))
+
+e2e: setup ## every test that needs a cluster, on a real one (root)
+	hack/e2e
 
 lint: setup ## style, types, direction of imports
 	$(RUN) ruff check .

@@ -1,0 +1,96 @@
+"""Every TCP connection between pods during the tests, as the node's connection tracking saw it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.cluster.kube import Kube
+
+PAUSE_SECONDS = 1.0
+_FLOW = re.compile(r"src=(\S+) dst=(\S+) sport=\d+ dport=(\d+).*?src=(\S+) dst=\S+ sport=(\d+)")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """From the pod that asked to the pod that was reached, behind any service address."""
+
+    source: str
+    destination: str
+    port: int
+
+
+@dataclass
+class Known:
+    """Who had which address when: addresses are given to other pods later."""
+
+    labels: dict[str, str]
+    namespace: str
+    first: float
+    last: float
+
+
+@dataclass
+class Recorder:
+    """Reads `conntrack -E` and the list of pods until stopped."""
+
+    kube: Kube
+    seen: dict[Connection, float] = field(default_factory=dict)
+    pods: dict[str, list[Known]] = field(default_factory=dict)
+
+    def start(self) -> None:
+        assert shutil.which("conntrack"), "the package conntrack is needed"
+        self._process = subprocess.Popen(
+            ["conntrack", "-E", "-e", "NEW", "-p", "tcp"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._flows, self._addresses)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._process.terminate()
+        self._process.wait(10)
+        for thread in self._threads:
+            thread.join(30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def owner(self, address: str, moment: float) -> Known | None:
+        """The pod of this address at that time, or the nearest in time: a pod may be gone before it was listed."""
+        owners = self.pods.get(address, [])
+        return min(owners, key=lambda known: max(known.first - moment, moment - known.last, 0.0), default=None)
+
+    def _flows(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            match = _FLOW.search(line)
+            if match:
+                source, _, _, answered_by, port = match.groups()
+                self.seen.setdefault(Connection(source, answered_by, int(port)), time.time())
+
+    def _addresses(self) -> None:
+        while not self._over.wait(PAUSE_SECONDS):
+            try:
+                found = self.kube.raw("/api/v1/pods")
+            except (AssertionError, subprocess.TimeoutExpired):
+                continue
+            for pod in found["items"]:
+                self._note(pod)
+
+    def _note(self, pod: dict[str, Any]) -> None:
+        address = pod["status"].get("podIP")
+        if address is None or pod["spec"].get("hostNetwork"):
+            return
+        labels, moment = pod["metadata"].get("labels", {}), time.time()
+        owners = self.pods.setdefault(address, [])
+        if owners and owners[-1].labels == labels:
+            owners[-1].last = moment
+        else:
+            owners.append(Known(labels, pod["metadata"]["namespace"], moment, moment))
