@@ -28,8 +28,11 @@ class DatabaseSettings(_Section):
 
 class PrefectSettings(_Section):
     api_url: str = "http://127.0.0.1:4200/api"
-    auth_string: SecretStr | None = None
+    auth_string: SecretStr | None = None  # user:password, of a server of your own
+    api_key: SecretStr | None = None  # of a hosted Prefect
     pool: str = "corepoint"
+    pods_pool: str = "corepoint-pods"  # of type kubernetes, for `isolation: pod`
+    pod_template: Path | None = None  # its base job template, JSON; needed with pod_isolation, by the dispatcher alone
     timeout_seconds: float = 10.0
     passthrough_seconds: float = 2.0  # reads on behalf of a client: better "not available now" than slow
 
@@ -44,6 +47,16 @@ class QueueSettings(_Section):
 
     memory_bytes: int = Field(gt=0)
     threads: int = Field(ge=1)
+    worker_limit: int = Field(default=1, ge=1)  # batches that a worker runs at once: two disturb each other's timings
+
+
+class PodSettings(_Section):
+    """Pods of isolated trials. Needed with pod_isolation alone."""
+
+    # Beside the sample: flow process and fork server (200 MiB were measured), and what a fit can take between two
+    # looks of the watchdog (160 MiB). Less, and the kernel would end the pod before we can say why.
+    reserve_bytes: int = Field(default=GIB // 2, gt=0)
+    concurrency: int = Field(default=10, ge=1)  # Jobs at once: a sweep of thousands must not fill the scheduler
 
 
 class LeaseSettings(_Section):
@@ -111,6 +124,21 @@ class ServingSettings(_Section):
     drain_seconds: float = 10.0  # how long answers under way may take when a pod is asked to stop
 
 
+class MetricsSettings(_Section):
+    """Queue metrics, and the external metrics API that autoscalers follow: served where it has a certificate."""
+
+    port: int = 9090
+    external_port: int = 9443
+    certificate_file: Path | None = None  # for <service>.<namespace>.svc, which is what the API server asks for
+    private_key_file: Path | None = None
+    client_ca_file: Path | None = None  # none: as the API server publishes it, see docs/how-to/scaling.md
+    client_names: frozenset[str] = frozenset()  # common names under client_ca_file that are admitted; empty: all
+    renew_seconds: float = 60.0  # how late a rotated certificate is noticed; old and new overlap for longer
+    age_seconds: float = Field(default=1.0, le=1.0)  # one reading for all who ask within it
+    read_seconds: float = 3.0  # below the patience of a scrape (10 s by default)
+    workers_seconds: float = 5.0  # how often worker pods are counted
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="COREPOINT_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
@@ -126,10 +154,12 @@ class Settings(BaseSettings):
     kubernetes: KubernetesSettings = KubernetesSettings()
     bootstrap: BootstrapSettings = BootstrapSettings()
     serving: ServingSettings = ServingSettings()
+    metrics: MetricsSettings = MetricsSettings()
     queues: dict[QueueName, QueueSettings] = {
         QueueName.DEFAULT: QueueSettings(memory_bytes=6 * GIB, threads=2),
         QueueName.HIGH_MEMORY: QueueSettings(memory_bytes=32 * GIB, threads=4),
         QueueName.SPARK: QueueSettings(memory_bytes=8 * GIB, threads=2),
         QueueName.PRIORITY: QueueSettings(memory_bytes=6 * GIB, threads=2),
     }
+    pods: PodSettings = PodSettings()
     pod_isolation: bool = False  # needs Kubernetes

@@ -37,9 +37,8 @@ def measure_batch(batch_id: str | None = None, attempt: int | None = None, exper
                 return
             work = Attempt(control_plane, assignment, claim.environment, open_store(settings.objects), settings)
             with work.alive():
-                data = work.fetch()
                 log.info("measuring %d trials, %d rounds", len(assignment.trials), assignment.protocol.rounds)
-                report = work.measure(data)
+                report = work.measure(log)
                 work.report(report)
                 log.info("reported %d outcomes", len(report.outcomes))
         except (StaleAttemptError, StoppedError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from types import UnionType
@@ -20,9 +20,11 @@ from app.cli.main import app as cli_app
 def cli_page() -> str:
     group = typer.main.get_command(cli_app)
     page = f"# Command line\n\n{sentence(group.help or '')}\n\n## Commands\n\n"
-    commands: Mapping[str, Any] = group.commands  # type: ignore[attr-defined]
+    commands = dict(_commands(group))
     first = {name: inspect.getdoc(command.callback) or "" for name, command in commands.items()}
-    page += table(("command", "what it does"), ((f"[`{name}`](#{name})", text) for name, text in first.items()))
+    page += table(
+        ("command", "what it does"), ((f"[`{name}`](#{name.replace(' ', '-')})", text) for name, text in first.items())
+    )
     for name, command in commands.items():
         page += f"## {name}\n\n{sentence(first[name])}\n\n```\n{_usage(name, command.params)}\n```\n\n"
         types = get_type_hints(command.callback)
@@ -49,9 +51,20 @@ def cli_page() -> str:
     return page
 
 
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """By their full names: those of a group stand where the group does."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
 def _usage(name: str, parameters: Sequence[Any]) -> str:
     words = ["corepoint", name]
-    words += [f"{p.opts[0]} {p.metavar}" for p in parameters if p.param_type_name == "option" and p.required]
+    words += [
+        f"{p.opts[0]} {p.metavar or p.name.upper()}" for p in parameters if p.param_type_name == "option" and p.required
+    ]
     words += [_argument(p) for p in parameters if p.param_type_name == "argument"]
     return " ".join([*words, "[OPTIONS]"])
 
@@ -83,6 +96,8 @@ def _parameters(heads: Sequence[str], parameters: Sequence[Any], types: Mapping[
 def _value(parameter: Any, annotation: Any) -> str:
     if get_origin(annotation) in {Union, UnionType}:
         annotation = next(one for one in get_args(annotation) if one is not type(None))
+    if get_origin(annotation) is list:
+        [annotation] = get_args(annotation)
     if parameter.metavar:
         return code(parameter.metavar)
     if annotation is bool:

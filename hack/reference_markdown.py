@@ -87,7 +87,7 @@ def _held(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
             return f"list of {kind(schema['items'], definitions)}"
         case "object":
             values = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), {})
-            return f"mapping of names to {kind(values, definitions)}" if values else ""
+            return f"mapping of names to {kind(values, definitions)}" if isinstance(values, dict) and values else ""
     return ""
 
 

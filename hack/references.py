@@ -9,10 +9,13 @@ import argparse
 import re
 from pathlib import Path
 
+import chart_values
 from reference_api import api_page
 from reference_cli import cli_page
 from reference_markdown import code, document, fields, sentence, table
+from reference_metrics import metrics_page
 from reference_settings import settings_page
+from reference_values import values_page
 
 from app.contracts.dataset import DatasetSpec
 from app.contracts.experiment import MAX_AXIS, MAX_TRIALS, ExperimentSpec
@@ -112,8 +115,10 @@ PAGES = {
     "cli.md": cli_page,
     "experiment.md": experiment_page,
     "failures.md": failures_page,
+    "metrics.md": metrics_page,
     "problems.md": problems_page,
     "settings.md": settings_page,
+    "values.md": values_page,
 }
 
 
@@ -127,9 +132,12 @@ def main() -> int:
         chosen.folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             (chosen.folder / name).write_text(text, encoding="utf-8")
+        chart_values.SCHEMA.write_text(chart_values.written_schema(), encoding="utf-8")
         return 0
     there = {path.name: path.read_text(encoding="utf-8") for path in chosen.folder.glob("*.md")}
     differing = sorted(name for name in texts.keys() | there.keys() if texts.get(name) != there.get(name))
+    if chart_values.SCHEMA.read_text(encoding="utf-8") != chart_values.written_schema():
+        differing.append(chart_values.SCHEMA.name)
     for name in differing:
         print(f"{name} differs from the code; run python hack/references.py")
     return 1 if differing else 0

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from uuid import UUID
+from functools import partial
 
-from app.contracts.assignment import BatchAssignment, Heartbeat, HeartbeatReply, Progress, TrialAssignment
-from app.contracts.failures import Failure
+from app.contracts.assignment import BatchAssignment, Heartbeat, HeartbeatReply, Progress
 from app.contracts.measurement import BatchReport, Environment
 from app.contracts.objects import ObjectStore
 from workers.control_plane import ControlPlane
-from workers.datasets.errors import ArtifactCorrupt
-from workers.datasets.fetch import fetch
-from workers.datasets.prepared import PreparedPoints
+from workers.draining import DrainFile
 from workers.heartbeat import Heartbeats
-from workers.measure.block import TrialResult, measure_block
-from workers.measure.control import Cancelled, Control
-from workers.publish.manifest import publish
-from workers.publish.rounds import StoredRounds
+from workers.measure.control import Cancelled, Control, Drained
 from workers.settings import WorkerSettings
+from workers.spark.submit import submitter
+from workers.spark.submit.interface import Log, Submission
 
 
 class StoppedError(Exception):
-    """The attempt ended before its work did: cancelled, or fenced because a newer attempt owns the batch."""
+    """The attempt ended before its work did: cancelled, given back, or fenced by a newer attempt of the batch."""
 
 
 @dataclass
@@ -41,7 +37,8 @@ class Attempt:
 
     def __post_init__(self) -> None:
         self._progress = Progress()
-        self._control = Control(cancelled=threading.Event(), progress=self._note)
+        draining = DrainFile(self.settings.drain_file)
+        self._control = Control(cancelled=threading.Event(), progress=self._note, draining=draining)
         self._scratch = self.settings.scratch / str(self.assignment.batch_id)
 
     @contextmanager
@@ -60,6 +57,9 @@ class Attempt:
                 raise StoppedError("a newer attempt owns this batch") from error
             self.control_plane.release_batch(self.assignment, "cancelled")
             raise StoppedError("cancelled") from error
+        except Drained as error:
+            self.control_plane.release_batch(self.assignment, "its worker is stopping")
+            raise StoppedError("given back: this worker is stopping") from error
         except Exception:
             # No release: an attempt that fails by itself counts, or a defect would be tried for ever.
             raise
@@ -69,31 +69,14 @@ class Attempt:
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def fetch(self) -> dict[UUID, PreparedPoints | Failure]:
-        """The points of each trial as local files, or why there are none. Each dataset is brought once per worker."""
-        return {trial.trial_id: self._points(trial) for trial in self.assignment.trials}
-
-    def measure(self, data: Mapping[UUID, PreparedPoints | Failure]) -> BatchReport:
-        """Measure the rounds that are missing, then publish manifests and the attempt's outcome."""
-        points = {trial_id: found for trial_id, found in data.items() if not isinstance(found, Failure)}
-        measurable = self.assignment.model_copy(
-            update={"trials": [trial for trial in self.assignment.trials if trial.trial_id in points]}
-        )
-        rounds = StoredRounds(self.store, self.assignment)
-        results = measure_block(measurable, points, rounds, self.environment, self._scratch, self._control)
-        unread = {
-            trial_id: TrialResult(failure=found) for trial_id, found in data.items() if isinstance(found, Failure)
-        }
-        return publish(self.store, self.assignment, {**results, **unread}, self.environment)
+    def measure(self, log: Log) -> BatchReport:
+        """Measure the rounds that are missing, here or on Spark, then publish manifests and the attempt's outcome."""
+        note = partial(self.control_plane.note_batch, self.assignment)
+        submission = Submission(self.assignment, self.environment, self.store, self._control, note, log)
+        return submitter(self.assignment, self.settings).measure(submission)
 
     def report(self, report: BatchReport) -> None:
         self.control_plane.report_batch(self.assignment, report)
-
-    def _points(self, trial: TrialAssignment) -> PreparedPoints | Failure:
-        try:
-            return fetch(self.store, trial.dataset, trial.sample_size, trial.sample_seed, self.settings.cache)
-        except ArtifactCorrupt as error:
-            return error.failure
 
     def _note(self, progress: Progress) -> None:
         self._progress = progress

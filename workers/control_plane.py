@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import httpx
 import stamina
+import structlog
 
 from app.contracts.assignment import (
     BatchAssignment,
     BatchClaim,
+    BatchNote,
     BatchRelease,
     DatasetAssignment,
     DatasetClaim,
@@ -22,6 +24,8 @@ from app.contracts.base import Message
 from app.contracts.measurement import BatchReport
 from workers.settings import WorkerSettings
 
+log = structlog.get_logger()
+NoteKind = Literal["spark_submitted", "spark_executors", "spark_ended"]
 TOKEN_HEADER = "X-Corepoint-Batch-Token"  # noqa: S105 - a header's name
 M = TypeVar("M", bound=Message)
 CLAIM_SECONDS = 60.0  # a restart of the API passes within it
@@ -62,6 +66,14 @@ class ControlPlane:
     def report_batch(self, assignment: BatchAssignment, report: BatchReport) -> None:
         path = f"/internal/v1/batches/{assignment.batch_id}:report"
         self._persist(path, report, None, self._settings.report_seconds, assignment.token)
+
+    def note_batch(self, assignment: BatchAssignment, kind: NoteKind, message: str) -> None:
+        """One try, and no harm if it fails: the work does not depend on it."""
+        note = BatchNote(attempt=assignment.attempt, kind=kind, message=message[:1_000])
+        try:
+            self._post(f"/internal/v1/batches/{assignment.batch_id}:note", note, None, assignment.token)
+        except (StaleAttemptError, httpx.HTTPError) as error:
+            log.warning("note not taken", kind=kind, error=str(error))
 
     def release_batch(self, assignment: BatchAssignment, reason: str) -> None:
         """Give the batch back, quickly: the worker is on its way out, and the lease ends anyway."""

@@ -12,7 +12,7 @@ from app.contracts.dataset import DatasetSpec, PreparedDataset
 from app.contracts.experiment import Protocol
 from app.contracts.failures import Failure
 from app.contracts.measurement import Environment
-from app.contracts.states import QueueName
+from app.contracts.states import Isolation, QueueName
 
 
 class BatchClaim(Message):
@@ -50,7 +50,10 @@ class BatchAssignment(Message):
     token: str = Field(repr=False)
     heartbeat_seconds: float
     lease_seconds: float
-    memory_limit_bytes: Bytes = Field(description="of one sample: the user's limit, else the queue's")
+    isolation: Isolation = Isolation.PROCESS
+    memory_limit_bytes: Bytes = Field(
+        description="of one sample: the user's limit, else the queue's; in a pod of its own, what that pod is made for"
+    )
     memory_limit_is_users: bool
     protocol: Protocol
     order_seed: int

@@ -48,7 +48,9 @@ class Protocol(Document):
     reuse: Literal["auto", "never"] | None = Field(
         default=None, description="auto for manual runs, never for scheduled ones, unless set"
     )
-    isolation: Literal["process", "pod"] = "process"
+    isolation: Literal["process", "pod"] = Field(
+        default="process", description="pod: every trial in a pod of its own, not together with colocate"
+    )
     seed: int = Field(default=0, ge=0, lt=2**32)
 
 

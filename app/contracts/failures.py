@@ -21,6 +21,9 @@ class FailureCode(StrEnum):
     NOT_AVAILABLE = "not_available"
     NOT_SUPPORTED = "not_supported"
     TOO_LARGE = "too_large"
+    SPARK_SUBMIT = "spark_submit"
+    IMAGE_PULL = "image_pull"
+    UNSCHEDULABLE = "unschedulable"
     LOST = "lost"
     ARTIFACT_CORRUPT = "artifact_corrupt"
     DATASET_FAILED = "dataset_failed"
@@ -38,6 +41,9 @@ HINTS: dict[FailureCode, str] = {
     FailureCode.NOT_AVAILABLE: "Install what the message names where the worker runs.",
     FailureCode.NOT_SUPPORTED: "The algorithm's capabilities exclude this; `corepoint describe algorithm` lists them.",
     FailureCode.TOO_LARGE: "Use a smaller sample size or a smaller eps, or give a queue more memory.",
+    FailureCode.SPARK_SUBMIT: "Look at the SparkApplication and the operator's log; it must watch the namespace.",
+    FailureCode.IMAGE_PULL: "Check the image's name, that the nodes can reach its registry, and the pull secrets.",
+    FailureCode.UNSCHEDULABLE: "Free or add nodes, raise the namespace's quota, or ask for fewer or smaller executors.",
     FailureCode.LOST: "The worker vanished repeatedly; look at its pod's events and memory.",
     FailureCode.ARTIFACT_CORRUPT: "A stored object differs from its recorded sha256; run the trial again.",
     FailureCode.DATASET_FAILED: "The dataset could not be prepared; `corepoint describe dataset` says why.",

@@ -30,7 +30,14 @@ class MemoryFigure(Message):
 
     peak_bytes: Bytes
     baseline_bytes: Bytes
-    method: Literal["vmhwm", "tree-rss-sampled", "unsupported"]
+    method: Literal[
+        "vmhwm", "tree-rss-sampled", "cgroup-peak-v2", "cgroup-peak-v1", "spark-executor-peaks", "unsupported"
+    ]
+
+    @property
+    def is_of_the_pod(self) -> bool:
+        """A control group counts what measures too; an estimate is of the sample alone."""
+        return self.method in {"cgroup-peak-v2", "cgroup-peak-v1"}
 
     @property
     def extra_bytes(self) -> int:

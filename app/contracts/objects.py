@@ -58,12 +58,31 @@ def round_key(run_id: UUID, batch_id: UUID, number: int) -> str:
     return f"{rounds_prefix(run_id, batch_id)}{number:03d}.json"
 
 
+def partial_rounds_prefix(run_id: UUID, batch_id: UUID) -> str:
+    return f"runs/{run_id}/batches/{batch_id}/partial-rounds/"
+
+
+def partial_round_key(run_id: UUID, batch_id: UUID, number: int, attempt: int) -> str:
+    """Of the attempt that was interrupted; beside the rounds, not among them: a part must never be read as a whole."""
+    return f"{partial_rounds_prefix(run_id, batch_id)}{number:03d}-a{attempt}.json"
+
+
 def attempt_prefix(run_id: UUID, batch_id: UUID, attempt: int) -> str:
     return f"runs/{run_id}/batches/{batch_id}/a{attempt}/"
 
 
 def labels_key(run_id: UUID, batch_id: UUID, attempt: int, trial_id: UUID) -> str:
     return f"{attempt_prefix(run_id, batch_id, attempt)}{trial_id}/labels.parquet"
+
+
+def assignment_key(run_id: UUID, batch_id: UUID, attempt: int) -> str:
+    """What a Spark driver is to measure: the assignment without its token."""
+    return f"{attempt_prefix(run_id, batch_id, attempt)}assignment.json"
+
+
+def tables_prefix(run_id: UUID, batch_id: UUID, attempt: int) -> str:
+    """Of an attempt's Spark tables, which are gone when it has ended."""
+    return f"{attempt_prefix(run_id, batch_id, attempt)}tables/"
 
 
 def outcome_key(run_id: UUID, batch_id: UUID, attempt: int) -> str:

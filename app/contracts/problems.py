@@ -21,6 +21,7 @@ class ProblemCode(StrEnum):
     GRID_TOO_LARGE = "grid_too_large"
     NOTHING_FITS = "nothing_fits"
     ISOLATION_NOT_AVAILABLE = "isolation_not_available"
+    ISOLATION_CONFLICT = "isolation_conflict"
     FORBIDDEN_KEY = "forbidden_key"
     NAME_TAKEN = "name_taken"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
@@ -68,6 +69,11 @@ CATALOGUE: dict[ProblemCode, Entry] = {
     ),
     ProblemCode.ISOLATION_NOT_AVAILABLE: Entry(
         422, "Isolation by pod is not available here", "Use `isolation: process`, or install corepoint on Kubernetes."
+    ),
+    ProblemCode.ISOLATION_CONFLICT: Entry(
+        422,
+        "Isolation by pod and colocation exclude each other",
+        "Use `isolation: pod` without `colocate`, or `colocate: true` with `isolation: process`.",
     ),
     ProblemCode.FORBIDDEN_KEY: Entry(
         422, "A key is reserved", "Keys that begin with `__prefect` are interpreted by Prefect; choose another."

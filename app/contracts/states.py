@@ -1,4 +1,4 @@
-"""Names of states and queues. What may follow what stands in `app.domain.lifecycle`."""
+"""Names of states, queues and isolations. What may follow what stands in `app.domain.lifecycle`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ class QueueName(StrEnum):
     HIGH_MEMORY = "high-memory"
     SPARK = "spark"
     PRIORITY = "priority"
+
+
+class Isolation(StrEnum):
+    PROCESS = "process"  # trials share a worker's pod, each sample is a process of its own
+    POD = "pod"  # the trial has a pod of its own, with requests and limits made for it
 
 
 class RunState(StrEnum):

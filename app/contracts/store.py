@@ -24,6 +24,7 @@ class StoreConfig(BaseModel):
     allowed_buckets: frozenset[BucketName] = frozenset()
     root: Path = Path("objects")
     endpoint: str | None = None
+    region: str = "us-east-1"  # S3 look-alikes ignore it, but signatures need one
     access_key: str | None = None
     secret_key: SecretStr | None = None
 

@@ -13,7 +13,7 @@ from app.contracts.dataset import DatasetSpec, Profile
 from app.contracts.experiment import ExperimentSpec
 from app.contracts.failures import Failure
 from app.contracts.measurement import MemoryFigure, Quality
-from app.contracts.states import BatchState, DatasetState, QueueName, RunState, RunTrigger, TrialState
+from app.contracts.states import BatchState, DatasetState, Isolation, QueueName, RunState, RunTrigger, TrialState
 
 Item = TypeVar("Item")
 
@@ -76,6 +76,7 @@ class BatchView(Message):
     run_id: UUID
     position: int
     queue: QueueName
+    isolation: Isolation = Isolation.PROCESS
     state: BatchState
     attempt: int
     worker: str | None = None

@@ -24,7 +24,8 @@ from app.settings import LeaseSettings
 async def claim(session: AsyncSession, asked: DatasetClaim, leases: LeaseSettings, now: datetime) -> DatasetAssignment:
     """Raises RefusedError not_found, stale_attempt."""
     dataset = await _locked(session, asked.dataset_id)
-    others = dataset.state is DatasetState.PREPARING and dataset.flow_run_id != asked.flow_run_id
+    owner = (dataset.flow_run_id, dataset.worker)
+    others = dataset.state is DatasetState.PREPARING and owner != (asked.flow_run_id, asked.worker)
     ended = lifecycle.is_terminal(lifecycle.DATASET, dataset.state)
     if dataset.attempt != asked.attempt or ended or others:
         text = f"Attempt {asked.attempt} of dataset {dataset.name!r} cannot be claimed."

@@ -29,6 +29,11 @@ def head() -> str:
     return revision
 
 
+def knows(revision: str) -> bool:
+    """Whether this version has the revision. One it has not was made by a newer version: migrations only add."""
+    return any(script.revision == revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 async def migrate(engine: AsyncEngine, revision: str = "head") -> None:
     """Upgrade to `revision`, or downgrade when it is `base` or older than the present one (`-1`)."""
 

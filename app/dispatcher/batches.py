@@ -10,15 +10,18 @@ from uuid import UUID
 from sqlalchemy import select
 
 from app.clock import now
-from app.contracts.states import BatchState
+from app.contracts.states import BatchState, Isolation
 from app.db.models import Batch, Experiment, Run
 from app.dispatcher.context import Context
-from app.dispatcher.experiments import ensure_deployment, experiment_tag, known_deployment
+from app.dispatcher.experiments import Place, ensure_deployment, experiment_tag, known_deployment
+from app.dispatcher.pods import job_variables
 from app.gateways.prefect import DeploymentMissingError, run_key
 from app.runs import transitions
 from app.runs.guarded import lock_batch
 
 OPEN = frozenset({BatchState.WAITING, BatchState.SUBMITTED})
+# A cancelled one too: this may be the second try, after Prefect was away at the first.
+WITH_A_POD = OPEN | {BatchState.RUNNING, BatchState.CANCELLED}
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class _Subject:
 async def submit(context: Context, batch_id: UUID) -> datetime | None:
     """A waiting batch gets a flow run; a batch of a cancelled run that no worker holds loses it."""
     subject = await _load(context, batch_id)
-    if subject is None or subject.batch.state not in OPEN:
+    if subject is None:
         return None
     if subject.run.cancel_requested:
         await _withdraw(context, subject.batch)
@@ -53,16 +56,16 @@ async def _load(context: Context, batch_id: UUID) -> _Subject | None:
         if row is None:
             return None
         batch, run, experiment = row
-        return _Subject(batch, run, experiment, await known_deployment(session, experiment.id, batch.queue))
+        return _Subject(batch, run, experiment, await known_deployment(session, experiment.id, _place(batch)))
 
 
 async def _start(context: Context, subject: _Subject) -> None:
     batch = subject.batch
-    deployment_id = subject.deployment_id or await ensure_deployment(context, subject.experiment, batch.queue)
+    deployment_id = subject.deployment_id or await ensure_deployment(context, subject.experiment, _place(batch))
     try:
         flow_run_id = await _create(context, subject, deployment_id)
     except DeploymentMissingError:
-        deployment_id = await ensure_deployment(context, subject.experiment, batch.queue)
+        deployment_id = await ensure_deployment(context, subject.experiment, _place(batch))
         flow_run_id = await _create(context, subject, deployment_id)
     with suppress(transitions.Stale):
         # A worker may have claimed the batch already: then the row is past `waiting`, and right as it is.
@@ -72,21 +75,35 @@ async def _start(context: Context, subject: _Subject) -> None:
 
 async def _create(context: Context, subject: _Subject, deployment_id: str) -> str:
     batch = subject.batch
+    isolated = batch.isolation is Isolation.POD
     return await context.prefect.create_flow_run(
         deployment_id,
         key=run_key(batch.id, batch.attempt),
         name=f"{subject.experiment.name}-b{batch.position}-a{batch.attempt}",
         parameters={"batch_id": str(batch.id), "attempt": batch.attempt},
         tags=("corepoint", experiment_tag(subject.experiment.id), f"run:{batch.run_id}"),
+        queue=batch.queue if isolated else None,
+        job_variables=job_variables(batch, subject.run, subject.experiment, context.settings) if isolated else None,
     )
 
 
 async def _withdraw(context: Context, batch: Batch) -> None:
-    async with context.database.write() as session:
-        locked = await lock_batch(session, batch.id)
-        if locked is None or locked[1].state not in OPEN:
-            return
-        await transitions.cancel_batch(session, locked[1], now())
-    if batch.flow_run_id is not None:
+    """A worker that holds the batch hears it in its heartbeat. A pod of its own is taken away whatever it does."""
+    if batch.state in OPEN:
+        async with context.database.write() as session:
+            locked = await lock_batch(session, batch.id)
+            if locked is None or locked[1].state not in OPEN:
+                return
+            await transitions.cancel_batch(session, locked[1], now())
+    if batch.flow_run_id is None:
+        return
+    if batch.isolation is Isolation.POD and batch.state in WITH_A_POD:
+        # Neither forced nor CANCELLED at once: there may be a Job, and who started it has to delete it.
+        await context.prefect.set_flow_run_state(batch.flow_run_id, "CANCELLING")
+    elif batch.state in OPEN:
         # Should a worker start it all the same, its claim is refused.
         await context.prefect.set_flow_run_state(batch.flow_run_id, "CANCELLED", force=True)
+
+
+def _place(batch: Batch) -> Place:
+    return (batch.queue, batch.isolation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -39,25 +40,26 @@ class GoneWorkers:
                     lost += 1
         return lost
 
-    def _reason(self, batch: Batch, pods: dict[str, WorkerPod], context: Context) -> str | None:
+    def _reason(self, batch: Batch, pods: Mapping[str, WorkerPod], context: Context) -> str | None:
         leases = context.settings.leases
         if batch.worker not in self._seen or batch.lease_until is None:
             return None
         beat_at = batch.lease_until - timedelta(seconds=leases.lease_seconds)
         if now() - beat_at < timedelta(seconds=SILENT_BEATS * leases.heartbeat_seconds):
             return None
-        pod = pods.get(batch.worker)
-        if pod is None:
-            return f"its worker pod {batch.worker} is gone"
-        if pod.phase in {"Failed", "Succeeded"}:
-            return f"its worker pod {pod.name} ended: {pod.reason or pod.phase}"
-        if _restarted(pod, beat_at):
-            return f"its worker pod {pod.name} was started again: {pod.reason or 'no reason known'}"
-        return None
+        return end_of(batch.worker, beat_at, pods)
 
 
-def _restarted(pod: WorkerPod, beat_at: datetime) -> bool:
-    return pod.started_at is not None and pod.started_at > beat_at
+def end_of(worker: str, beat_at: datetime, pods: Mapping[str, WorkerPod]) -> str | None:
+    """Why the worker that was last heard at `beat_at` cannot be heard again; None if it may."""
+    pod = pods.get(worker)
+    if pod is None:
+        return f"its worker pod {worker} is gone"
+    if pod.phase in {"Failed", "Succeeded"}:
+        return f"its worker pod {worker} ended: {pod.reason or pod.phase}"
+    if pod.started_at is not None and pod.started_at > beat_at:
+        return f"its worker pod {worker} was started again: {pod.reason or 'no reason known'}"
+    return None
 
 
 async def _running(context: Context) -> list[Batch]:

@@ -9,13 +9,13 @@ from datetime import timedelta
 from sqlalchemy import or_, select, update
 
 from app.clock import now
-from app.contracts.states import BatchState, DatasetState
+from app.contracts.states import BatchState, DatasetState, Isolation
 from app.datasets.transitions import lose_dataset
 from app.db.models import Batch, Dataset, WorkKind
 from app.db.work import want
 from app.dispatcher.context import Context
 from app.dispatcher.unreported import SILENT_BEATS
-from app.gateways.prefect import TERMINAL_STATES
+from app.gateways.prefect import TERMINAL_STATES, FlowRunState
 from app.runs import transitions
 
 PENDING = "PENDING"
@@ -58,7 +58,7 @@ async def _suspect_datasets(context: Context) -> Sequence[Dataset]:
         return (await session.scalars(query)).all()
 
 
-async def _repair(context: Context, batch: Batch, state: str | None) -> int:
+async def _repair(context: Context, batch: Batch, state: FlowRunState | None) -> int:
     if batch.state is BatchState.SUBMITTED and state is None:
         # Prefect forgot it (its database was dropped): the same attempt is submitted again.
         async with context.database.write() as session:
@@ -69,29 +69,37 @@ async def _repair(context: Context, batch: Batch, state: str | None) -> int:
             )
             await want(session, WorkKind.BATCH, batch.id, now())
         return 1
-    if state in TERMINAL_STATES:
+    if state is not None and state.type in TERMINAL_STATES:
         with suppress(transitions.Stale):
             async with context.database.write() as session:
-                reason = f"its flow run ended {state}"
+                reason = f"its flow run ended {state.type}"
                 await transitions.lose(session, batch, reason, now(), context.settings.leases.attempts)
         return 1
-    if batch.state is BatchState.SUBMITTED and state == PENDING and batch.flow_run_id is not None:
+    if batch.state is BatchState.SUBMITTED and _stranded(context, state) and batch.flow_run_id is not None:
+        if batch.isolation is Isolation.POD and await context.prefect.has_infrastructure(batch.flow_run_id):
+            return 0  # its Job is there, and the pod may wait for a node for long
         # The worker that took it vanished before it started; nobody else may take a PENDING flow run.
         await context.prefect.set_flow_run_state(batch.flow_run_id, "SCHEDULED", force=True)
         return 1
     return 0
 
 
-async def _repair_dataset(context: Context, dataset: Dataset, state: str | None) -> int:
-    if dataset.state is DatasetState.PENDING and state == PENDING and dataset.flow_run_id is not None:
+async def _repair_dataset(context: Context, dataset: Dataset, state: FlowRunState | None) -> int:
+    if dataset.state is DatasetState.PENDING and _stranded(context, state) and dataset.flow_run_id is not None:
         await context.prefect.set_flow_run_state(dataset.flow_run_id, "SCHEDULED", force=True)
         return 1
-    if state is not None and state not in TERMINAL_STATES:
+    if state is not None and state.type not in TERMINAL_STATES:
         return 0
     if dataset.state is DatasetState.PREPARING and state is None:
         return 0
-    reason = f"its flow run ended {state}" if state else "Prefect does not know its flow run"
+    reason = f"its flow run ended {state.type}" if state else "Prefect does not know its flow run"
     with suppress(transitions.Stale):
         async with context.database.write() as session:
             await lose_dataset(session, dataset, reason, now(), context.settings.datasets.attempts)
     return 1
+
+
+def _stranded(context: Context, state: FlowRunState | None) -> bool:
+    """Taken by a worker so long ago that it cannot be starting any more. How long it waited before does not count."""
+    limit = timedelta(seconds=context.settings.leases.pending_seconds)
+    return state is not None and state.type == PENDING and state.since < now() - limit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
@@ -170,8 +170,24 @@ def _verdict(trial: TrialFacts, reference: TrialFacts | None) -> tuple[Verdict |
 def _ratio(trial: TrialFacts, reference: TrialFacts, bootstrap: RatioBootstrap) -> Ratio | None:
     if reference.failure is not None:
         return None
-    paired = trial.measured_batch_id is not None and trial.measured_batch_id == reference.measured_batch_id
-    return bootstrap.ratio(fit_seconds(reference.samples), fit_seconds(trial.samples), paired)
+    above, below = fit_seconds(reference.samples), fit_seconds(trial.samples)
+    interleaved = _interleaved(reference, trial)
+    if not interleaved & above.keys() & below.keys():
+        return bootstrap.ratio(above, below, paired=False)
+    return bootstrap.ratio(_only(above, interleaved), _only(below, interleaved), paired=True)
+
+
+def _interleaved(one: TrialFacts, other: TrialFacts) -> set[int]:
+    """Rounds in which one attempt at one batch measured both, on one worker within minutes. A round that a worker
+    began and another finished has samples of two attempts, which nothing holds together."""
+    if one.measured_batch_id is None or one.measured_batch_id != other.measured_batch_id:
+        return set()
+    attempts = {(sample.round, sample.attempt) for sample in one.samples}
+    return {sample.round for sample in other.samples if (sample.round, sample.attempt) in attempts}
+
+
+def _only(seconds: Mapping[int, float], rounds: Collection[int]) -> dict[int, float]:
+    return {number: value for number, value in seconds.items() if number in rounds}
 
 
 def _cpu_seconds(samples: Iterable[Sample]) -> float | None:

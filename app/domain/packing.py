@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
 from app.contracts.canonical import derived_id, derived_seed
 from app.contracts.experiment import Protocol
-from app.contracts.states import QueueName
+from app.contracts.states import Isolation, QueueName
 from app.domain.planned import Batch, Trial
 
 MAX_BATCH_SECONDS: Final = 600.0
@@ -19,36 +19,45 @@ SAMPLE_OVERHEAD_SECONDS: Final = 1.0
 """Start of a child, loading, scoring and saving, per sample."""
 
 
+_Place = tuple[QueueName, Isolation]
+
+
 @dataclass(frozen=True)
 class _Block:
     queue: QueueName
     dataset_sha256: str
+    isolation: Isolation
     trials: tuple[Trial, ...]
     seconds: float
 
+    @property
+    def place(self) -> _Place:
+        return (self.queue, self.isolation)
+
     def takes(self, other: _Block) -> bool:
-        same_place = (self.queue, self.dataset_sha256) == (other.queue, other.dataset_sha256)
-        return same_place and self.seconds + other.seconds <= MAX_BATCH_SECONDS
+        if self.place != other.place or self.isolation is Isolation.POD:
+            return False
+        return self.dataset_sha256 == other.dataset_sha256 and self.seconds + other.seconds <= MAX_BATCH_SECONDS
 
     def joined(self, other: _Block) -> _Block:
-        return _Block(self.queue, self.dataset_sha256, self.trials + other.trials, self.seconds + other.seconds)
+        return replace(self, trials=self.trials + other.trials, seconds=self.seconds + other.seconds)
 
 
 def pack(run_id: UUID, groups: Iterable[Sequence[Trial]], protocol: Protocol) -> tuple[Batch, ...]:
     """Batches of the comparison groups `groups`, which are in order and hold each trial once, without the skipped ones.
 
     Trials of one group and queue stay together, so that their ratios are paired, unless they are too long for one
-    batch; with `colocate` they stay together even then.
+    batch; with `colocate` they stay together even then. A trial that is isolated by pod is a batch of its own.
     """
-    last: dict[QueueName, int] = {}
+    last: dict[_Place, int] = {}
     blocks: list[_Block] = []
     for group in groups:
         for block in _blocks(group, protocol):
-            neighbour = last.get(block.queue)
+            neighbour = last.get(block.place)
             if neighbour is not None and blocks[neighbour].takes(block):
                 blocks[neighbour] = blocks[neighbour].joined(block)
             else:
-                last[block.queue] = len(blocks)
+                last[block.place] = len(blocks)
                 blocks.append(block)
     return tuple(_batch(run_id, position, block, protocol) for position, block in enumerate(blocks))
 
@@ -61,15 +70,16 @@ def trial_seconds(trial: Trial, protocol: Protocol) -> float:
 
 
 def _blocks(group: Sequence[Trial], protocol: Protocol) -> list[_Block]:
-    singles: dict[QueueName, list[_Block]] = {}
+    singles: dict[_Place, list[_Block]] = {}
     for trial in group:
         if trial.queue is not None:
-            single = _Block(trial.queue, trial.dataset_sha256, (trial,), trial_seconds(trial, protocol))
-            singles.setdefault(trial.queue, []).append(single)
+            seconds = trial_seconds(trial, protocol)
+            single = _Block(trial.queue, trial.dataset_sha256, trial.isolation, (trial,), seconds)
+            singles.setdefault(single.place, []).append(single)
     blocks: list[_Block] = []
-    for same_queue in singles.values():
-        pieces = [same_queue[0]]
-        for single in same_queue[1:]:
+    for same_place in singles.values():
+        pieces = [same_place[0]]
+        for single in same_place[1:]:
             if protocol.colocate or pieces[-1].takes(single):
                 pieces[-1] = pieces[-1].joined(single)
             else:
@@ -82,4 +92,4 @@ def _batch(run_id: UUID, position: int, block: _Block, protocol: Protocol) -> Ba
     trial_ids = tuple(trial.id for trial in block.trials)
     batch_id = derived_id(run_id, batch=[str(trial_id) for trial_id in trial_ids])
     order_seed = derived_seed(protocol.seed, purpose="order", batch=str(batch_id))
-    return Batch(batch_id, position, block.queue, trial_ids, block.seconds, order_seed)
+    return Batch(batch_id, position, block.queue, block.isolation, trial_ids, block.seconds, order_seed)

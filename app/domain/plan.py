@@ -12,7 +12,7 @@ from app.contracts.canonical import canonical_json, derived_id, derived_seed
 from app.contracts.experiment import ExperimentSpec
 from app.contracts.failures import Failure, FailureCode
 from app.contracts.problems import ProblemCode, ProblemError
-from app.contracts.states import QueueName
+from app.contracts.states import Isolation, QueueName
 from app.domain.catalogue import Algorithm, Catalogue
 from app.domain.estimate import Estimate, estimate
 from app.domain.grid import Contender, refuse_reserved_keys, resolve
@@ -63,6 +63,7 @@ class _Placed:
 
 def check(spec: ExperimentSpec, catalogue: Catalogue) -> int:
     """Number of trials, sample sizes counted as written, before any dataset is known. Raises PlanError."""
+    _refuse_contradictions(spec)
     points = sum(len(contender.points) for contender in resolve(spec, catalogue))
     return points * len(spec.datasets) * len(set(spec.sample_sizes))
 
@@ -79,6 +80,7 @@ def make_plan(
     Trials of one comparison group stand together, groups in order of first appearance. Raises PlanError if the
     specification does not fit the catalogue, or a dataset is not in `datasets`.
     """
+    _refuse_contradictions(spec)
     contenders = resolve(spec, catalogue)
     missing = [
         ProblemError(pointer=f"/datasets/{index}", message=f"no dataset is called {name!r}")
@@ -94,6 +96,12 @@ def make_plan(
         position += len(drafts)
     trials = tuple(trial for group in groups for trial in group)
     return Plan(trials, pack(run_id, groups, spec.protocol))
+
+
+def _refuse_contradictions(spec: ExperimentSpec) -> None:
+    if spec.protocol.isolation == "pod" and spec.protocol.colocate:
+        message = "a trial has a pod of its own, or it is measured in one batch with the others: not both"
+        raise PlanError(ProblemCode.ISOLATION_CONFLICT, "/protocol/isolation", message)
 
 
 def _groups(
@@ -191,11 +199,17 @@ def _trial(spec: ExperimentSpec, run_id: UUID, position: int, placed: _Placed, i
         seed=derived_seed(seed, purpose="trial", problem=draft.problem, **data),
         is_reference=is_reference,
         queue=route.queue,
+        isolation=_isolation(spec, draft.algorithm.info.capabilities),
         routing=route.sentence,
         prediction=needed.fit if needed is not None else None,
         predicted_bytes=needed.total_bytes if needed is not None else None,
         skipped=_skipped(route, needed),
     )
+
+
+def _isolation(spec: ExperimentSpec, capabilities: Capabilities) -> Isolation:
+    # What is distributed has a driver and executors of its own anyway.
+    return Isolation.PROCESS if capabilities.distributed else Isolation(spec.protocol.isolation)
 
 
 def _skipped(route: Route, needed: Estimate | None) -> Failure | None:

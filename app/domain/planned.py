@@ -11,7 +11,7 @@ from app.contracts.algorithm import Prediction
 from app.contracts.dataset import DistanceSketch
 from app.contracts.failures import Failure
 from app.contracts.problems import ProblemCode, ProblemError
-from app.contracts.states import QueueName
+from app.contracts.states import Isolation, QueueName
 
 
 class PlanError(Exception):
@@ -65,6 +65,7 @@ class Trial:
     seed: int
     is_reference: bool
     queue: QueueName | None
+    isolation: Isolation
     routing: str
     prediction: Prediction | None
     predicted_bytes: int | None
@@ -73,9 +74,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Batch:
+    """`isolation` pod: one trial, in a pod of its own."""
+
     id: UUID
     position: int
     queue: QueueName
+    isolation: Isolation
     trial_ids: tuple[UUID, ...]
     estimated_seconds: float
     order_seed: int

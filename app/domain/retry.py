@@ -41,13 +41,23 @@ def after_lost(attempt: int, queue: QueueName, released: int = 0, attempts: int 
 
 
 def after_failure(
-    code: FailureCode, queue: QueueName, limit_is_users: bool, queues: Collection[QueueName] = tuple(QueueName)
+    code: FailureCode,
+    queue: QueueName,
+    limit_is_users: bool,
+    queues: Collection[QueueName] = tuple(QueueName),
+    *,
+    below_queue: bool = False,
 ) -> Retry | None:
     """After a trial ended with `code` on `queue`; `queues` are those that exist here. None: the failure is final.
+
+    `below_queue`: it had a pod of its own, made for its estimate, with less memory than the queue has. It gets all
+    of that first.
 
     Only memory is worth a second try, on a larger queue: everything else is a property of the trial, and a limit
     that the user set is what he wanted to know about. The larger queue has none above it, so this happens once.
     """
+    if code is FailureCode.MEMOUT and not limit_is_users and below_queue:
+        return Retry(queue, 0.0, f"exceeded the memory of its own pod, tried once with all that {queue} has")
     larger = _LARGER.get(queue)
     if code is not FailureCode.MEMOUT or limit_is_users or larger is None or larger not in queues:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -77,10 +76,6 @@ async def _serve(place: Place) -> None:
 async def running(place: Place, say: Say) -> AsyncIterator[Settings]:
     """A complete corepoint for as long as the context lasts. Raises if a part does not start."""
     settings = settings_for(place)
-    # The MLflow client reads its limits from the environment only.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(settings.mlflow.timeout_seconds)))
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     async with AsyncExitStack() as stack:
         services = [prefect_server(place), mlflow_server(place)]
         stack.push_async_callback(stop_all, services)

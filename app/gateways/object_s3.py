@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 20
 _TRIES = 3
-# Any fixed region does: S3 look-alikes ignore it, but signatures need one.
-_REGION = "us-east-1"
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _CONFLICT_PAUSE_SECONDS = 0.05
 
@@ -33,6 +31,7 @@ class S3Store:
         self,
         *,
         endpoint: str | None,
+        region: str,
         access_key: str | None,
         secret_key: SecretStr | None,
         bucket: str,
@@ -41,13 +40,15 @@ class S3Store:
     ) -> None:
         self._bucket = check_bucket(bucket)
         self._allowed = allowed_buckets
-        self._client = client or _connect(endpoint, access_key, secret_key)
+        self._client = client or _connect(endpoint, region, access_key, secret_key)
+        self._region = region
 
     def for_bucket(self, bucket: str) -> S3Store:
         if bucket != self._bucket and bucket not in self._allowed:
             raise PermissionError(f"bucket {bucket!r} is not among those the settings allow")
         return S3Store(
             endpoint=None,
+            region=self._region,
             access_key=None,
             secret_key=None,
             bucket=bucket,
@@ -63,7 +64,14 @@ class S3Store:
             except self._client.exceptions.ClientError as error:
                 if error.response.get("Error", {}).get("Code") not in _MISSING | {"NoSuchBucket"}:
                     raise
-                self._client.create_bucket(Bucket=self._bucket)
+                self._create_bucket()
+
+    def _create_bucket(self) -> None:
+        if self._region == "us-east-1":  # the one region that AWS refuses to be told
+            self._client.create_bucket(Bucket=self._bucket)
+        else:
+            constraint: Any = {"LocationConstraint": self._region}
+            self._client.create_bucket(Bucket=self._bucket, CreateBucketConfiguration=constraint)
 
     def get(self, key: str) -> bytes:
         with self._asking(key):
@@ -162,7 +170,7 @@ def _answered(key: str, response: Any) -> Exception:
     return StoreUnavailableError(f"the object store refused {key!r}: {code or status}")
 
 
-def _connect(endpoint: str | None, access_key: str | None, secret_key: SecretStr | None) -> S3Client:
+def _connect(endpoint: str | None, region: str, access_key: str | None, secret_key: SecretStr | None) -> S3Client:
     # Imported here: boto3 costs a quarter of a second, and embedded mode never needs it.
     import boto3
     from botocore.config import Config
@@ -172,7 +180,7 @@ def _connect(endpoint: str | None, access_key: str | None, secret_key: SecretStr
         endpoint_url=endpoint,
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key.get_secret_value() if secret_key else None,
-        region_name=_REGION,
+        region_name=region,
         config=Config(
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,

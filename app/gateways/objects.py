@@ -26,6 +26,7 @@ def ensure_bucket(config: StoreConfig) -> None:
 def _s3_store(config: StoreConfig) -> S3Store:
     return S3Store(
         endpoint=config.endpoint,
+        region=config.region,
         access_key=config.access_key,
         secret_key=config.secret_key,
         bucket=config.bucket,

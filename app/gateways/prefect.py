@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -34,24 +35,33 @@ class DeploymentSpec:
     name: str
     entrypoint: str
     queue: QueueName
+    pool: str | None = None  # of the worker processes by default
     tags: tuple[str, ...] = ()
     parameters: Mapping[str, Any] | None = None
     schedules: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class FlowRunState:
+    """A state's type (SCHEDULED, PENDING, RUNNING, …) and when the flow run came into it."""
+
+    type: str
+    since: datetime
 
 
 class PrefectGateway:
     """One client per process; close it with `aclose`."""
 
     def __init__(self, settings: PrefectSettings) -> None:
-        auth = settings.auth_string.get_secret_value() if settings.auth_string else None
-        user, _, password = (auth or "").partition(":")
         self.pool = settings.pool
+        self.pods_pool = settings.pods_pool
         self._timeout_seconds = settings.timeout_seconds
         self._passthrough_seconds = settings.passthrough_seconds
         self._client = httpx.AsyncClient(
             base_url=settings.api_url,
             timeout=settings.timeout_seconds,
-            auth=httpx.BasicAuth(user, password) if auth else None,
+            auth=_authentication(settings),
+            headers={"Authorization": f"Bearer {settings.api_key.get_secret_value()}"} if settings.api_key else None,
         )
 
     async def aclose(self) -> None:
@@ -60,8 +70,29 @@ class PrefectGateway:
     async def ensure_pool(self) -> None:
         """The pool and its queues exist. Repeating it changes nothing."""
         await self._create("/work_pools/", {"name": self.pool, "type": "process"})
+        await self._ensure_queues(self.pool)
+
+    async def ensure_pods_pool(self, template: Mapping[str, Any], concurrency: int) -> bool:
+        """The pool of isolated trials, with its queues, makes Jobs from `template`. Answers whether it had to change.
+
+        A flow run that is submitted already keeps what it was submitted with.
+        """
+        path = f"/work_pools/{self.pods_pool}"
+        wanted = {"base_job_template": dict(template), "concurrency_limit": concurrency}
+        answer = await self._send("GET", path, expected=HTTP_NOT_FOUND)
+        if answer.status_code == HTTP_NOT_FOUND:
+            await self._create("/work_pools/", {"name": self.pods_pool, "type": "kubernetes", **wanted})
+            await self._ensure_queues(self.pods_pool)
+            return True
+        known = answer.json()
+        if all(known.get(name) == value for name, value in wanted.items()):
+            return False
+        await self._send("PATCH", path, wanted)
+        return True
+
+    async def _ensure_queues(self, pool: str) -> None:
         for queue, priority in PRIORITIES.items():
-            path = f"/work_pools/{self.pool}/queues"
+            path = f"/work_pools/{pool}/queues"
             if not await self._create(path, {"name": queue.value, "priority": priority}):
                 known = (await self._send("GET", f"{path}/{queue.value}")).json()
                 if known.get("priority") != priority:
@@ -74,7 +105,7 @@ class PrefectGateway:
             "name": wanted.name,
             "flow_id": flow["id"],
             "entrypoint": wanted.entrypoint,
-            "work_pool_name": self.pool,
+            "work_pool_name": wanted.pool or self.pool,
             "work_queue_name": wanted.queue.value,
             "parameters": dict(wanted.parameters or {}),
             "enforce_parameter_schema": False,
@@ -92,23 +123,43 @@ class PrefectGateway:
         return [str(deployment["id"]) for deployment in found]
 
     async def create_flow_run(
-        self, deployment_id: str, key: str, name: str, parameters: Mapping[str, Any], tags: Sequence[str] = ()
+        self,
+        deployment_id: str,
+        key: str,
+        name: str,
+        parameters: Mapping[str, Any],
+        tags: Sequence[str] = (),
+        *,
+        queue: QueueName | None = None,
+        job_variables: Mapping[str, Any] | None = None,
     ) -> str:
-        """At most one flow run per key: a repeat answers the first. Raises DeploymentMissingError."""
+        """At most one flow run per key: a repeat answers the first. Raises DeploymentMissingError.
+
+        `queue` and `job_variables` overrule the deployment's.
+        """
         body = {"idempotency_key": key, "name": name, "parameters": dict(parameters), "tags": list(tags)}
+        if queue is not None:
+            body["work_queue_name"] = queue.value
+        if job_variables is not None:
+            body["job_variables"] = dict(job_variables)
         path = f"/deployments/{deployment_id}/create_flow_run"
         response = await self._send("POST", path, body, expected=HTTP_NOT_FOUND)
         if response.status_code == HTTP_NOT_FOUND:
             raise DeploymentMissingError(deployment_id)
         return str(response.json()["id"])
 
-    async def flow_run_state(self, flow_run_id: str) -> str | None:
-        """The state's type, or None if Prefect does not know the flow run."""
+    async def flow_run_state(self, flow_run_id: str) -> FlowRunState | None:
+        """None if Prefect does not know the flow run."""
         response = await self._send("GET", f"/flow_runs/{flow_run_id}", expected=HTTP_NOT_FOUND)
         if response.status_code == HTTP_NOT_FOUND:
             return None
-        state = response.json().get("state") or {}
-        return str(state.get("type", "SCHEDULED"))
+        state = response.json()["state"]
+        return FlowRunState(str(state["type"]), datetime.fromisoformat(state["timestamp"]))
+
+    async def has_infrastructure(self, flow_run_id: str) -> bool:
+        """Whether a worker has started something for it: a process, or a Job whose pod may still wait for a node."""
+        response = await self._send("GET", f"/flow_runs/{flow_run_id}", expected=HTTP_NOT_FOUND)
+        return response.status_code != HTTP_NOT_FOUND and bool(response.json().get("infrastructure_pid"))
 
     async def set_flow_run_state(self, flow_run_id: str, state: str, force: bool = False) -> None:
         """Propose a state; a flow run that is gone is as good as set."""
@@ -128,6 +179,15 @@ class PrefectGateway:
     async def has_pool(self) -> bool:
         response = await self._send("GET", f"/work_pools/{self.pool}", expected=HTTP_NOT_FOUND)
         return response.status_code != HTTP_NOT_FOUND
+
+    async def offline_workers(self) -> list[str]:
+        """Names of the pool's workers that have stopped to poll."""
+        path = f"/work_pools/{self.pool}/workers/filter"
+        found = await self._call(path, {"workers": {"status": {"any_": ["OFFLINE"]}}})
+        return [str(worker["name"]) for worker in found]
+
+    async def delete_worker(self, name: str) -> None:
+        await self._send("DELETE", f"/work_pools/{self.pool}/workers/{name}", expected=HTTP_NOT_FOUND)
 
     async def _create(self, path: str, body: Mapping[str, Any]) -> bool:
         return (await self._send("POST", path, body, expected=HTTP_CONFLICT)).status_code != HTTP_CONFLICT
@@ -153,6 +213,13 @@ class PrefectGateway:
         raise AssertionError("stamina ends by returning or raising")
 
 
+def _authentication(settings: PrefectSettings) -> httpx.BasicAuth | None:
+    if settings.auth_string is None:
+        return None
+    user, _, password = settings.auth_string.get_secret_value().partition(":")
+    return httpx.BasicAuth(user, password)
+
+
 def _may_pass(error: Exception) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in {HTTP_UNAVAILABLE, HTTP_TOO_MANY_REQUESTS}
@@ -161,6 +228,11 @@ def _may_pass(error: Exception) -> bool:
 
 def experiment_name(experiment: str, queue: QueueName) -> str:
     return f"{experiment}.{queue.value}"
+
+
+def pods_name(experiment: str) -> str:
+    """Of the one deployment for all isolated trials of the experiment."""
+    return f"{experiment}.pods"
 
 
 def run_key(entity_id: UUID, attempt: int) -> str:

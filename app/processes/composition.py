@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -36,6 +37,10 @@ async def api_resources(settings: Settings, database: Database) -> AsyncIterator
 
 @asynccontextmanager
 async def dispatcher_context(settings: Settings, database: Database) -> AsyncIterator[Context]:
+    # The MLflow client reads its limits from the environment only.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(settings.mlflow.timeout_seconds)))
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     prefect = PrefectGateway(settings.prefect)
     webhooks = WebhookGateway(settings.notifications)
     tracking_uri = settings.mlflow.tracking_uri

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import AsyncExitStack
 
 from app.db.engine import Database
@@ -17,9 +16,6 @@ from app.settings import Settings
 
 async def serve(settings: Settings) -> None:
     """Until cancelled, or until one of its loops ends: that is a defect, and the pod starts again."""
-    # The MLflow client reads its limits from the environment only.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(settings.mlflow.timeout_seconds)))
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     listening = settings.serving
     database = Database(settings.database)
     pulse = Pulse()

@@ -12,7 +12,7 @@ from app.auth.service import adopt_key
 from app.clock import now
 from app.contracts.objects import StoreUnavailableError
 from app.db.engine import Database
-from app.db.migrate import migrate
+from app.db.migrate import current, knows, migrate
 from app.gateways.objects import ensure_bucket
 from app.settings import Settings
 
@@ -39,7 +39,12 @@ async def main(settings: Settings) -> int:
 async def _once(settings: Settings) -> None:
     database = Database(settings.database)
     try:
-        await migrate(database.engine)
+        revision = await current(database.engine)
+        if revision is None or knows(revision):
+            await migrate(database.engine)
+        else:
+            # After a rollback. Migrations only add, so that the version before can work with what is there.
+            log.info("the database is newer than this version", revision=revision)
         await _write_keys(database, settings)
     finally:
         await database.close()

@@ -8,7 +8,7 @@ import time
 import structlog
 
 from app.db.engine import Database
-from app.db.migrate import current, head
+from app.db.migrate import current, head, knows
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -16,18 +16,20 @@ _PAUSE_SECONDS = 1.0
 
 
 async def for_revision(settings: Settings, seconds: float) -> int:
-    """0 when the database is at this version's revision; 1 after `seconds`."""
+    """0 when the database is at this version's revision or a newer one (after a rollback); 1 after `seconds`."""
     deadline = time.monotonic() + seconds
     database = Database(settings.database)
+    found: str | None = None
     try:
+        log.info("waiting for the database", wanted=head())
         while time.monotonic() < deadline:
             found = await _revision(database)
-            if found == head():
+            if found == head() or (found is not None and not knows(found)):
                 return 0
-            log.info("waiting for the database", revision=found, wanted=head())
             await asyncio.sleep(_PAUSE_SECONDS)
     finally:
         await database.close()
+    log.error("the database is not there, or not migrated", revision=found, wanted=head())
     return 1
 
 
@@ -51,5 +53,5 @@ async def _revision(database: Database) -> str | None:
     try:
         return await current(database.engine)
     except Exception as error:  # every driver has its own word for "not there yet"
-        log.info("the database does not answer", error=repr(error))
+        log.debug("the database does not answer", error=repr(error))
         return None

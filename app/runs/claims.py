@@ -32,6 +32,7 @@ from app.resources import Resources
 from app.runs import transitions
 from app.runs.events import record
 from app.runs.guarded import lock_batch
+from app.runs.limits import memory_limit
 from app.runs.reuse import reuse_finished
 from app.settings import Settings
 
@@ -43,7 +44,9 @@ async def claim(
 ) -> BatchAssignment:
     """Raises RefusedError not_found, stale_attempt, state_conflict."""
     run, batch = await _locked(session, batch_id)
-    others = batch.state is BatchState.RUNNING and batch.flow_run_id != asked.flow_run_id
+    # A claim may be repeated, its answer may have been lost; by another worker it is another start of the flow run.
+    owner = (batch.flow_run_id, batch.worker)
+    others = batch.state is BatchState.RUNNING and owner != (asked.flow_run_id, asked.worker)
     if batch.attempt != attempt or batch.state not in _CLAIMABLE or others:
         raise RefusedError(ProblemCode.STALE_ATTEMPT, f"Attempt {attempt} of batch {batch_id} cannot be claimed.")
     if run.cancel_requested:
@@ -148,10 +151,10 @@ async def _assignment(
     session: AsyncSession, run: Run, batch: Batch, trials: list[Trial], *, token: str, settings: Settings
 ) -> BatchAssignment:
     protocol = ExperimentSpec.model_validate(run.spec).protocol
-    limit = protocol.limits.memory
     queue = settings.queues.get(batch.queue)
     if queue is None:
         raise RefusedError(ProblemCode.STATE_CONFLICT, f"The queue {batch.queue.value} does not exist here.")
+    users, limit = protocol.limits.memory, memory_limit(batch, protocol, queue)
     prepared = await datasets.prepared_versions(session, sorted({trial.dataset for trial in trials}))
     for trial in trials:
         if trial.dataset not in prepared or prepared[trial.dataset].sha256 != trial.dataset_sha256:
@@ -164,8 +167,9 @@ async def _assignment(
         token=token,
         heartbeat_seconds=settings.leases.heartbeat_seconds,
         lease_seconds=settings.leases.lease_seconds,
-        memory_limit_bytes=int(limit) if limit is not None else queue.memory_bytes,
-        memory_limit_is_users=limit is not None,
+        isolation=batch.isolation,
+        memory_limit_bytes=limit,
+        memory_limit_is_users=users is not None and limit == int(users),
         protocol=protocol,
         order_seed=batch.order_seed,
         trials=[

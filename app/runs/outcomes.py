@@ -85,6 +85,7 @@ async def move_to_new_batches(
             run_id=run.id,
             position=last + offset,
             queue=queue,
+            isolation=first.isolation,
             state=BatchState.WAITING,
             estimated_seconds=first.estimated_seconds,
             order_seed=derived_seed(first.order_seed, queue=queue.value),
@@ -124,7 +125,9 @@ def _missing(trial: Trial, run: Run) -> Outcome | None:
 def _retry(outcome: Outcome | None, batch: Batch, limit_is_users: bool, queues: Collection[QueueName]) -> Retry | None:
     if outcome is None or outcome.failure is None:
         return None
-    return after_failure(outcome.failure.code, batch.queue, limit_is_users, queues)
+    # Of an isolated batch, unless this is its second try.
+    below_queue = batch.memory_limit_bytes is not None
+    return after_failure(outcome.failure.code, batch.queue, limit_is_users, queues, below_queue=below_queue)
 
 
 def _columns(run: Run, trial: Trial, outcome: Outcome | None) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.clock import now
 from app.contracts.dataset import PreparedDataset
 from app.contracts.experiment import ExperimentSpec
-from app.contracts.states import BatchState, DatasetState, TrialState
+from app.contracts.states import BatchState, DatasetState, Isolation, TrialState
 from app.db.models import Batch, Dataset, Run, Trial, WorkKind
 from app.db.work import want
+from app.domain.isolation import sample_limit
+from app.domain.plan import Batch as PlannedBatch
 from app.domain.plan import Catalogue, DatasetFacts, Plan, QueueCapacity, make_plan
 from app.domain.plan import Trial as PlannedTrial
 from app.settings import Settings
@@ -66,6 +68,8 @@ async def plan_run(session: AsyncSession, run: Run, catalogue: Catalogue, settin
             run_id=run.id,
             position=batch.position,
             queue=batch.queue,
+            isolation=batch.isolation,
+            memory_limit_bytes=_isolated_limit(batch, plan, spec, settings),
             state=BatchState.WAITING,
             estimated_seconds=batch.estimated_seconds,
             order_seed=batch.order_seed,
@@ -80,6 +84,17 @@ async def plan_run(session: AsyncSession, run: Run, catalogue: Catalogue, settin
     for batch in plan.batches:
         await want(session, WorkKind.BATCH, batch.id, now())
     return plan
+
+
+def _isolated_limit(batch: PlannedBatch, plan: Plan, spec: ExperimentSpec, settings: Settings) -> int | None:
+    if batch.isolation is not Isolation.POD:
+        return None
+    users = spec.protocol.limits.memory
+    estimates = [trial.predicted_bytes for trial in plan.trials if trial.id in batch.trial_ids]
+    known = [estimate for estimate in estimates if estimate is not None]
+    queue_bytes = settings.queues[batch.queue].memory_bytes
+    limit = sample_limit(max(known, default=None), None if users is None else int(users), queue_bytes)
+    return None if users is None and limit == queue_bytes else limit
 
 
 def _columns(trial: PlannedTrial, version: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.clock import new_id
 from app.contracts.failures import Failure, FailureCode
 from app.contracts.problems import ProblemCode
-from app.contracts.states import BatchState, RunState, RunTrigger
+from app.contracts.states import BatchState, Isolation, QueueName, RunState, RunTrigger
 from app.db.models import Batch, Experiment, Run, WorkKind
 from app.db.work import want
 from app.domain.plan import PlanError
@@ -21,6 +21,9 @@ from app.resources import Resources
 from app.runs import transitions
 from app.runs.events import record
 from app.runs.planning import DatasetsFailedError, DatasetsPendingError, plan_run
+
+SCHEDULED_ON = QueueName.DEFAULT
+"""The queue of the deployment that the schedule stands on. Its workers have nothing to do with batches of others."""
 
 
 class NothingToClaimError(Exception):
@@ -78,9 +81,14 @@ async def _planned(session: AsyncSession, run: Run, resources: Resources, now: d
         await transitions.fail_run(session, run, Failure.of(FailureCode.NOT_SUPPORTED, str(error)), now)
         raise NothingToClaimError("The specification cannot be planned any more; the run has failed.") from None
     await transitions.roll_up(session, run.id, now)
-    first = await session.scalar(select(Batch).where(Batch.run_id == run.id).order_by(Batch.position).limit(1))
+    first = await session.scalar(
+        select(Batch)
+        .where(Batch.run_id == run.id, Batch.queue == SCHEDULED_ON, Batch.isolation == Isolation.PROCESS)
+        .order_by(Batch.position)
+        .limit(1)
+    )
     if first is None:
-        raise NothingToClaimError("No queue can hold any of the trials; the run is over.")
+        raise NothingToClaimError(f"No batch of the run is for a worker of {SCHEDULED_ON}; others take what there is.")
     return first.id, first.attempt
 
 

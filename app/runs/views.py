@@ -41,6 +41,7 @@ def batch_view(batch: Batch, trial_ids: list[UUID]) -> BatchView:
         run_id=batch.run_id,
         position=batch.position,
         queue=batch.queue,
+        isolation=batch.isolation,
         state=batch.state,
         attempt=batch.attempt,
         worker=batch.worker,

@@ -57,6 +57,7 @@ class RoundsInMemory:
 
     rounds: dict[int, Round] = field(default_factory=dict)
     labels: dict[UUID, Path] = field(default_factory=dict)
+    parts: list[Round] = field(default_factory=list)
     folder: Path = Path()
 
     def saved(self) -> dict[int, Round]:
@@ -64,6 +65,12 @@ class RoundsInMemory:
 
     def save(self, finished: Round, /) -> Round:
         return self.rounds.setdefault(finished.number, finished)
+
+    def saved_parts(self) -> list[Round]:
+        return list(self.parts)
+
+    def save_part(self, part: Round, /) -> None:
+        self.parts.append(part)
 
     def publish_labels(self, trial_id: UUID, path: Path, /) -> Artifact:
         body = path.read_bytes()
@@ -88,12 +95,12 @@ def points(tmp_path_factory: pytest.TempPathFactory) -> PreparedPoints:
     return PreparedPoints(points=path, truth=None, n=N, d=2)
 
 
-def assigned(trials: Sequence[TrialAssignment], **protocol: Any) -> BatchAssignment:
+def assigned(trials: Sequence[TrialAssignment], attempt: int = 1, **protocol: Any) -> BatchAssignment:
     users = "limits" in protocol and protocol["limits"].memory is not None
     return BatchAssignment(
         batch_id=UUID(int=1),
         run_id=UUID(int=2),
-        attempt=1,
+        attempt=attempt,
         queue=QueueName.DEFAULT,
         token="t",
         heartbeat_seconds=3,
@@ -133,9 +140,9 @@ class Bench:
     def written(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.journal.read_text().splitlines()]
 
-    def measure(self, *trials: TrialAssignment, **protocol: Any) -> list[TrialResult]:
+    def measure(self, *trials: TrialAssignment, attempt: int = 1, **protocol: Any) -> list[TrialResult]:
         results = measure_block(
-            assigned(trials, **protocol),
+            assigned(trials, attempt, **protocol),
             {trial.trial_id: self.points for trial in trials},
             self.log,
             ENVIRONMENT,
@@ -369,16 +376,55 @@ def test_cancelling_ends_the_current_sample_within_a_second_and_keeps_saved_roun
     assert not any(is_alive(pid) for pid in [entries[2]["pid"], *entries[3]["family"]])
 
 
-def test_draining_finishes_the_current_sample(bench: Bench) -> None:
-    def drain(told: Progress) -> None:
-        if told.samples_done == 1:
-            bench.control.draining.set()
-
-    bench.control = Control(progress=drain)
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_drained_round_is_completed_by_the_next_attempt_and_no_sample_is_taken_twice(
+    bench: Bench, number: int
+) -> None:
+    trials = [bench.trial() for _ in range(3)]
+    bench.control = draining_after(3 * number + 1)
     with pytest.raises(Drained):
-        bench.measure(bench.trial(), bench.trial())
+        bench.measure(*trials)
+    [part] = bench.log.parts
+    assert (part.number, len(part.samples), len(part.scored)) == (number, 2, 2 if number == 0 else 0)
+    assert set(bench.log.rounds) == set(range(number))
+    bench.control = Control()
+    results = bench.measure(*trials, attempt=2)
+    assert len(bench.written()) == 6
+    completed = bench.log.rounds[number]
+    assert [sample.attempt for sample in completed.samples] == [1, 1, 2]
+    assert [sample.order for sample in completed.samples] == [0, 1, 2]
+    assert completed.samples[:2] == part.samples
+    assert all(result.scored is not None and len(result.samples) == 2 for result in results)
+
+
+def test_a_failure_in_a_part_of_a_round_is_kept(bench: Bench) -> None:
+    trials = [bench.trial("crash"), bench.trial("crash")]
+    bench.control = draining_after(0)
+    with pytest.raises(Drained):
+        bench.measure(*trials)
+    bench.control = Control()
+    results = bench.measure(*trials, attempt=2)
+    assert [result.failure is not None for result in results] == [True, True]
     assert len(bench.written()) == 2
-    assert set(bench.log.rounds) == {0}
+
+
+def test_draining_before_the_first_sample_of_a_round_leaves_no_part(bench: Bench) -> None:
+    bench.control.draining.set()  # type: ignore[attr-defined] # an Event here
+    with pytest.raises(Drained):
+        bench.measure(bench.trial())
+    assert bench.log.parts == []
+    assert bench.written() == []
+
+
+def draining_after(samples: int) -> Control:
+    """Told to drain while the sample after so many runs: it is finished, the next one is not begun."""
+    asked = threading.Event()
+
+    def drain(told: Progress) -> None:
+        if told.samples_done == samples:
+            asked.set()
+
+    return Control(progress=drain, draining=asked)
 
 
 def test_a_session_keeps_its_child_and_starts_once(bench: Bench) -> None:

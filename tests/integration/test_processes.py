@@ -173,3 +173,17 @@ def test_logs_are_one_json_object_a_line(environment: dict[str, str]) -> None:
     )  # fmt: skip
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [line["event"] for line in lines] == ["nothing listens"]
+
+
+async def test_an_older_version_starts_on_a_newer_database(environment: dict[str, str]) -> None:
+    """`helm rollback`: neither migrating nor waiting stands in its way."""
+    assert run(environment, "migrate") == 0
+    connection = await asyncpg.connect(environment["COREPOINT_DATABASE__URL"].replace("+asyncpg", ""))
+    revision = await connection.fetchval("SELECT version_num FROM alembic_version")
+    try:
+        await connection.execute("UPDATE alembic_version SET version_num = 'of-the-future'")
+        assert run(environment, "migrate") == 0
+        assert run(environment, "wait", "--seconds", "10") == 0
+    finally:
+        await connection.execute("UPDATE alembic_version SET version_num = $1", revision)
+        await connection.close()

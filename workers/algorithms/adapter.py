@@ -14,6 +14,9 @@ from app.contracts.algorithm import AlgorithmInfo, Prediction, Workload
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from pyspark.sql import SparkSession
+
+    from workers.spark.tables import Tables
 
 
 class Parameters(BaseModel):
@@ -26,12 +29,25 @@ P = TypeVar("P", bound=Parameters)
 
 
 @dataclass(frozen=True)
+class SparkCluster:
+    """A session whose executors are pods, started and stopped by us, and where its tables are to lie."""
+
+    session: SparkSession
+    tables: Tables
+
+
+@dataclass(frozen=True)
 class Resources:
-    """What one sample may use on its worker."""
+    """What one sample may use: on its worker, or, for a distributed algorithm on the queue spark, on `cluster`.
+
+    `threads` are then those of all executors, `scratch` is the driver's, and `open` must take `cluster` instead of
+    starting a session of its own.
+    """
 
     threads: int
     memory_limit_bytes: int
     scratch: Path
+    cluster: SparkCluster | None = None
 
 
 @dataclass(frozen=True)

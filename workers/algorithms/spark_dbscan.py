@@ -1,4 +1,4 @@
-"""Our exact distributed DBSCAN on Spark, as an adapter: one local session per batch, Parquet in, labels out."""
+"""Our exact distributed DBSCAN on Spark, as an adapter: one session per batch, Parquet in, labels out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from workers.spark.clusterer import SparkClusterer
+    from workers.spark.clusterer import TableClusterer
 
 
 class SparkDbscanParameters(DbscanProblem):
@@ -25,7 +25,7 @@ class SparkDbscanParameters(DbscanProblem):
 
 
 class SparkDbscan(Adapter[SparkDbscanParameters]):
-    """An instance holds one Spark session between `open` and `close`."""
+    """An instance holds one Spark session between `open` and `close`: a local one of its own, or the cluster's."""
 
     info = AlgorithmInfo(
         name="spark-dbscan",
@@ -42,7 +42,7 @@ class SparkDbscan(Adapter[SparkDbscanParameters]):
     parameters = SparkDbscanParameters
 
     def __init__(self) -> None:
-        self._clusterer: SparkClusterer | None = None
+        self._clusterer: TableClusterer | None = None
 
     def predict(self, parameters: dict[str, Any], workload: Workload) -> Prediction:
         """The whole local session: JVM, Python workers, points. No neighbour lists are kept, so eps has no part.
@@ -64,9 +64,14 @@ class SparkDbscan(Adapter[SparkDbscanParameters]):
         return missing_java()
 
     def open(self, resources: Resources) -> None:
-        from workers.spark.clusterer import SparkClusterer
+        from workers.spark.clusterer import SparkClusterer, TableClusterer
 
-        if self._clusterer is None:
+        if self._clusterer is not None:
+            return
+        if resources.cluster is not None:
+            cluster = resources.cluster
+            self._clusterer = TableClusterer(cluster.session, cluster.tables, resources.threads)
+        else:
             self._clusterer = SparkClusterer(
                 resources.threads, resources.memory_limit_bytes, resources.scratch / "spark-dbscan"
             )
@@ -84,7 +89,7 @@ class SparkDbscan(Adapter[SparkDbscanParameters]):
             self._clusterer.close()
             self._clusterer = None
 
-    def _opened(self, resources: Resources) -> SparkClusterer:
+    def _opened(self, resources: Resources) -> TableClusterer:
         self.open(resources)
         assert self._clusterer is not None  # noqa: S101 - what `open` leaves, for the type checker
         return self._clusterer

@@ -16,9 +16,10 @@ from workers.algorithms import registry
 from workers.algorithms.adapter import Adapter
 from workers.measure.control import Cancelled, Control, Drained
 from workers.measure.nursery import Nursery
+from workers.measure.parts import Piece, filled, kept_pieces
 from workers.measure.result import TrialResult
 from workers.measure.roundlog import RoundLog
-from workers.measure.sampling import Contender, Measured, Sampler
+from workers.measure.sampling import Contender, Measured, Sampler, SampleSource
 from workers.measure.text import as_text
 
 if TYPE_CHECKING:
@@ -39,28 +40,30 @@ def measure_block(  # noqa: PLR0917 - what a batch needs, each of another kind
     *,
     algorithms: Callable[[str], Adapter[Any]] | None = None,
     nursery: Nursery | None = None,
+    source: SampleSource | None = None,
 ) -> dict[UUID, TrialResult]:
     """Measure what is not saved yet: round 0 (memory, labels, quality), then the timed rounds 1..protocol.rounds.
 
     `data` is keyed by trial. `scratch` must exist; nothing of ours is left in it. `algorithms` replaces the registry:
     its adapters must be importable classes without arguments. `nursery` may have been started before, to have its
-    libraries imported in time, by the same thread; it is then left running.
+    libraries imported in time, by the same thread; it is then left running. `source` takes samples elsewhere than in
+    child processes of this one; it is closed.
 
     A trial that fails keeps its failure and is not measured again; the others go on. Raises Cancelled, Drained, and
-    what `log` raises; no child is left then, and saved rounds remain.
+    what `log` raises; no child is left then, and saved rounds remain. When it is drained or ended by a signal, the
+    samples of the round that was begun are saved as a part of it, which the next attempt completes.
     """
     block = _Block(assignment, log, control)
     contenders = block.contenders(data, algorithms)
+    if source is not None:
+        block.measure_and_close(contenders, source)
+        return block.results
     own = Nursery() if nursery is None else None
     used = nursery or own
     assert used is not None  # noqa: S101 - one of the two
-    sampler = Sampler(used, assignment, environment, scratch, control)
-    finished = False
     try:
-        block.measure(contenders, sampler)
-        finished = True
+        block.measure_and_close(contenders, Sampler(used, assignment, environment, scratch, control))
     finally:
-        sampler.close(at_once=not finished)
         if own is not None:
             own.close()
     return block.results
@@ -87,15 +90,24 @@ class _Block:
                 self.results[trial.trial_id].failure = found
         return able
 
-    def measure(self, contenders: list[Contender], sampler: Sampler) -> None:
+    def measure_and_close(self, contenders: list[Contender], sampler: SampleSource) -> None:
+        finished = False
+        try:
+            self._measure(contenders, sampler)
+            finished = True
+        finally:
+            sampler.close(at_once=not finished)
+
+    def _measure(self, contenders: list[Contender], sampler: SampleSource) -> None:
         saved = self._log.saved()
+        parts = kept_pieces(self._log.saved_parts())
         for number in range(self._assignment.protocol.rounds + 1):
             alive = [contender for contender in contenders if self._is_alive(contender.trial.trial_id)]
             if number in saved:
                 self._done += len(saved[number].samples)
                 self._adopt(saved[number], alive)
             elif alive:
-                self._adopt(self._log.save(self._round(number, alive, sampler)), alive)
+                self._adopt(self._log.save(self._round(number, alive, sampler, parts.get(number, {}))), alive)
 
     def _is_alive(self, trial_id: UUID) -> bool:
         return self.results[trial_id].failure is None
@@ -119,28 +131,32 @@ class _Block:
                     "its worker could not run it",
                 )
 
-    def _round(self, number: int, alive: list[Contender], sampler: Sampler) -> Round:
+    def _round(self, number: int, alive: list[Contender], sampler: SampleSource, kept: Mapping[UUID, Piece]) -> Round:
         order = shuffled(alive, self._assignment.order_seed, number)
         total = self._done + len(alive) * (self._assignment.protocol.rounds - number + 1)
-        samples: list[Sample] = []
-        scored: list[Scored] = []
-        for place, contender in enumerate(order):
-            self._stop_if_asked()
-            self._report(number, total, contender.trial.trial_id)
-            sample, score = self._finish(sampler.measure(contender, number, place), contender.trial)
-            samples.append(sample)
-            scored += [score] if score is not None else []
-            self._done += 1
-        self._report(number, total, None)
-        assignment = self._assignment
-        return Round(
-            run_id=assignment.run_id,
-            batch_id=assignment.batch_id,
+        template = Round(
+            run_id=self._assignment.run_id,
+            batch_id=self._assignment.batch_id,
             number=number,
-            attempt=assignment.attempt,
-            samples=samples,
-            scored=scored,
+            attempt=self._assignment.attempt,
+            samples=[],
         )
+        pieces: dict[UUID, Piece] = {}
+        try:
+            for place, contender in enumerate(order):
+                trial = contender.trial
+                if trial.trial_id not in kept:
+                    self._stop_if_asked()
+                    self._report(number, total, trial.trial_id)
+                    pieces[trial.trial_id] = self._finish(sampler.measure(contender, number, place), trial)
+                self._done += 1
+        except BaseException as error:
+            if pieces and _is_orderly(error):
+                self._log.save_part(filled(template, pieces.values()))
+            raise
+        self._report(number, total, None)
+        ids = [contender.trial.trial_id for contender in order]
+        return filled(template, (kept[one] if one in kept else pieces[one] for one in ids))
 
     def _stop_if_asked(self) -> None:
         if self._control.cancelled.is_set():
@@ -159,17 +175,17 @@ class _Block:
             )
         )
 
-    def _finish(self, measured: Measured, trial: TrialAssignment) -> tuple[Sample, Scored | None]:
+    def _finish(self, measured: Measured, trial: TrialAssignment) -> Piece:
         """Check a good sample against the earlier ones; publish the labels of the memory pass."""
         sample, reply = measured.sample, measured.reply
         if sample.failure is not None:
-            return sample, None
+            return Piece(sample)
         if sample.round != MEMORY_ROUND:
-            return self._same_labels(sample), None
+            return Piece(self._same_labels(sample))
         labels = measured.labels
         if reply.fingerprint is None or reply.quality is None or labels is None or not _is_plain_file(labels):
             failure = Failure.of(FailureCode.INTERNAL, "the child left no score or no labels")
-            return sample.model_copy(update={"failure": failure}), None
+            return Piece(sample.model_copy(update={"failure": failure}))
         begun = time.perf_counter()
         artifact = self._log.publish_labels(trial.trial_id, labels)
         upload = sample.phases.model_copy(update={"upload": time.perf_counter() - begun})
@@ -180,7 +196,7 @@ class _Block:
             labels=artifact,
             details=reply.details,
         )
-        return sample.model_copy(update={"phases": upload}), scored
+        return Piece(sample.model_copy(update={"phases": upload}), scored)
 
     def _same_labels(self, sample: Sample) -> Sample:
         earlier = {other.labels_sha256 for other in self.results[sample.trial_id].samples}
@@ -199,6 +215,12 @@ def shuffled(items: Sequence[Item], order_seed: int, number: int) -> list[Item]:
     order = list(items)
     random.Random(f"{order_seed}/{number}").shuffle(order)  # noqa: S311 - no secret
     return order
+
+
+def _is_orderly(error: BaseException) -> bool:
+    """Drained, or a signal's exception, which Prefect's and Python's own make no Exception. Not: cancelled (nobody
+    wants the samples), fenced (nothing may be written), or a defect (the store may be what failed)."""
+    return isinstance(error, Drained) or not isinstance(error, Exception)
 
 
 def _is_plain_file(path: Path) -> bool:

@@ -9,15 +9,12 @@ import resource
 import socket
 import sys
 import time
-import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from app.contracts.failures import Failure, FailureCode
 from workers.algorithms.adapter import Adapter, Resources
 from workers.measure.messages import (
-    LABELS_FILE,
     LOG_FILE,
     STATUS_FILE,
     ChildMessage,
@@ -29,10 +26,8 @@ from workers.measure.messages import (
     send,
 )
 from workers.measure.phases import PhaseClock
-from workers.measure.text import as_text
+from workers.measure.reply import failure, sample
 from workers.measure.threads import limit_threads
-
-TRACEBACK_TAIL = 4_000
 
 
 def main(request: ForkRequest, channel: socket.socket) -> None:
@@ -46,7 +41,7 @@ def main(request: ForkRequest, channel: socket.socket) -> None:
         adapter = _adapter(request)
         adapter.open(resources)
     except Exception as error:
-        send(channel, ChildMessage(kind="ready", reply=FitReply(failure=_failure(error, clock))))
+        send(channel, ChildMessage(kind="ready", reply=FitReply(failure=failure(error, clock))))
         return
     clock.note("start", time.monotonic() - request.requested_at)
     send(channel, ChildMessage(kind="ready"))
@@ -86,65 +81,19 @@ def _adapter(request: ForkRequest) -> Adapter[Any]:
 def _serve(channel: socket.socket, adapter: Adapter[Any], resources: Resources, clock: PhaseClock) -> None:
     from workers.measure.fitting import Fitter
 
-    fitter = Fitter(adapter, resources, clock)
-    while (request := receive(channel, FitRequest)) is not None:
-        try:
-            reply = _sample(fitter, request, channel, clock, resources.scratch)
-        except Exception as error:
-            reply = FitReply(phases=clock.phases, failure=_failure(error, clock))
-        send(channel, ChildMessage(kind="result", reply=reply))
-        clock.next_sample()
-
-
-def _sample(fitter: Any, request: FitRequest, channel: socket.socket, clock: PhaseClock, folder: Path) -> FitReply:
-    from workers.measure import scoring
-
     def wait_for_go() -> None:
         send(channel, ChildMessage(kind="measuring"))
         if receive(channel, Go) is None:
             raise SystemExit(0)
 
-    points = fitter.load(request)
-    fitter.warm_up(points, request)
-    fitted = fitter.fit(points, request, wait_for_go)
-    if request.memory_pass:
+    def fitted() -> None:
         send(channel, ChildMessage(kind="fitted"))
-    scored = None
-    with clock.timing("score"):
-        canonical = scoring.checked_labels(fitted.clustering, request.n)
-        if request.memory_pass:
-            core = fitted.clustering.core
-            scored = scoring.score(points, canonical, core, request)
-            scoring.write_labels(canonical, core, folder / LABELS_FILE)
-        labels_sha256 = scoring.sha256(canonical)
-    return FitReply(
-        phases=clock.phases,
-        fit_cpu_seconds=fitted.cpu_seconds,
-        memory=fitted.memory,
-        evidence=fitted.evidence,
-        labels_sha256=labels_sha256,
-        fingerprint=scored.fingerprint if scored else None,
-        quality=scored.quality if scored else None,
-        details=fitted.clustering.details if scored else {},
-    )
 
-
-def _failure(error: Exception, clock: PhaseClock) -> Failure:
-    traceback.print_exception(error)
-    text = as_text("".join(traceback.format_exception(error)))[-TRACEBACK_TAIL:]
-    message = as_text(f"{type(error).__name__}: {error}")
-    return Failure.of(_code(error, clock), message, phase=clock.current, traceback=text)
-
-
-def _code(error: Exception, clock: PhaseClock) -> FailureCode:
-    from workers.evaluate.validate import InvalidResult
-    from workers.measure.fitting import CorruptDataError
-
-    if isinstance(error, MemoryError):
-        return FailureCode.MEMOUT
-    if isinstance(error, InvalidResult):
-        return FailureCode.INVALID_RESULT
-    if isinstance(error, CorruptDataError):
-        return FailureCode.ARTIFACT_CORRUPT
-    # What goes wrong while we score a checked result is ours, the rest is the adapter's.
-    return FailureCode.INTERNAL if clock.current == "score" else FailureCode.ADAPTER_ERROR
+    fitter = Fitter(adapter, resources, clock)
+    while (request := receive(channel, FitRequest)) is not None:
+        try:
+            reply = sample(fitter, request, clock, resources.scratch, wait_for_go, fitted)
+        except Exception as error:
+            reply = FitReply(phases=clock.phases, failure=failure(error, clock))
+        send(channel, ChildMessage(kind="result", reply=reply))
+        clock.next_sample()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from app.contracts.assignment import Progress
 
@@ -14,7 +15,13 @@ class Cancelled(Exception):  # noqa: N818 - an outcome that was asked for, not a
 
 
 class Drained(Exception):  # noqa: N818 - an outcome that was asked for, not an error
-    """The worker wants to stop: the current sample was finished, the rounds saved so far remain."""
+    """The worker wants to stop: the current sample was finished and is saved with the other ones of its round."""
+
+
+class Asked(Protocol):
+    """Something that a measurement is asked to do; a threading.Event is one."""
+
+    def is_set(self) -> bool: ...
 
 
 def _ignore(_: Progress) -> None:
@@ -31,4 +38,4 @@ class Control:
 
     cancelled: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[Progress], None] = _ignore
-    draining: threading.Event = field(default_factory=threading.Event)
+    draining: Asked = field(default_factory=threading.Event)

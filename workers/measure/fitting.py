@@ -18,6 +18,7 @@ from app.contracts.measurement import Evidence, MemoryFigure
 from workers.algorithms.adapter import Adapter, Clustering, Resources
 from workers.measure import processes
 from workers.measure.evidence import Witness
+from workers.measure.group_peak import GroupPeak
 from workers.measure.memory import PeakMeter
 from workers.measure.messages import FitRequest
 from workers.measure.phases import PhaseClock
@@ -107,6 +108,7 @@ class Fitter:
         np.random.seed(request.seed)
         gc.collect()
         meter = PeakMeter() if request.memory_pass else None
+        group = GroupPeak() if request.memory_pass and request.own_pod else None
         if meter is not None:
             wait_for_go()
         wait_until_threads_sleep()
@@ -119,7 +121,9 @@ class Fitter:
             seconds = time.perf_counter() - begun
             used = cpu.seconds()
             evidence = self._witness.end()
-            memory = meter.figure() if meter is not None else None
+            memory = group.figure() if group is not None else None
+            if memory is None and meter is not None:
+                memory = meter.figure()
         finally:
             gc.enable()
         self._fits += 1

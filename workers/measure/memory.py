@@ -74,7 +74,12 @@ class TreePeak:
 
 
 def best_figure(own: MemoryFigure | None, tree: TreePeak | None) -> MemoryFigure:
-    """VmHWM is exact but knows one process only: where others took part, the sampled tree counts."""
+    """VmHWM is exact but knows one process only: where others took part, the sampled tree counts.
+
+    A control group is exact and knows all of them.
+    """
+    if own is not None and own.is_of_the_pod:
+        return own
     if own is not None and own.method == "vmhwm" and (tree is None or not tree.saw_descendants):
         return own
     return tree.figure() if tree is not None else UNSUPPORTED

@@ -66,6 +66,7 @@ class FitRequest(Message):
     d: int
     warm_up: int
     memory_pass: bool = Field(description="round 0: memory, labels, quality; else time alone")
+    own_pod: bool = Field(default=False, description="nobody else is in our control group: its peak is the trial's")
 
 
 class Go(Message):

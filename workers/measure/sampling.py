@@ -9,11 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from app.contracts.assignment import BatchAssignment, TrialAssignment
 from app.contracts.failures import Failure, FailureCode
 from app.contracts.measurement import MEMORY_ROUND, Environment, MemoryFigure, Sample
+from app.contracts.states import Isolation
 from workers.algorithms.adapter import Adapter
 from workers.measure import cgroup, endings, phases
 from workers.measure.control import Cancelled, Control
@@ -51,6 +52,18 @@ class Measured:
     sample: Sample
     reply: FitReply
     labels: Path | None = None
+
+
+class SampleSource(Protocol):
+    """Where samples come from: children of this process, or executors of a cluster. Takes one at a time."""
+
+    def measure(self, contender: Contender, number: int, order: int) -> Measured:
+        """One sample of round `number`; once more if something outside ended it. Raises Cancelled."""
+        ...
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End all sessions; `at_once`: whatever they are doing."""
+        ...
 
 
 @dataclass
@@ -169,7 +182,8 @@ class Sampler:
             if contender.is_session:  # its start is not part of this sample, and has the same limit
                 watch.allow(limit)
         with suppress(OSError):  # a child that is gone shows itself in the next message
-            send(child.channel, self._request(contender, number))
+            own_pod = self._assignment.isolation is Isolation.POD
+            send(child.channel, fit_request(contender, self._assignment.protocol.warm_up, number, own_pod=own_pod))
         # In this order and once: a child could else extend its time for ever.
         expected = ["measuring", "fitted"] if number == MEMORY_ROUND else []
         while True:
@@ -187,19 +201,6 @@ class Sampler:
                     send(child.channel, Go())
             else:
                 watch.allow(limit)  # scoring is ours: the fit must not be blamed for its time
-
-    def _request(self, contender: Contender, number: int) -> FitRequest:
-        trial, data = contender.trial, contender.data
-        return FitRequest(
-            parameters=trial.parameters,
-            seed=trial.seed,
-            points=str(data.points.resolve()),
-            truth=str(data.truth.resolve()) if data.truth is not None else None,
-            n=data.n,
-            d=data.d,
-            warm_up=self._assignment.protocol.warm_up,
-            memory_pass=number == MEMORY_ROUND,
-        )
 
     def _completed(self, reply: FitReply, watch: Watch, number: int) -> FitReply:
         memory: MemoryFigure | None = None
@@ -256,3 +257,19 @@ class Sampler:
 
 def _unexpected(said: ChildMessage) -> FitReply:
     return FitReply(failure=Failure.of(FailureCode.INTERNAL, f"the child said {said.kind!r} out of turn"))
+
+
+def fit_request(contender: Contender, warm_up: int, number: int, *, own_pod: bool = False) -> FitRequest:
+    """One sample of round `number`, in words for the process that fits."""
+    trial, data = contender.trial, contender.data
+    return FitRequest(
+        parameters=trial.parameters,
+        seed=trial.seed,
+        points=str(data.points.resolve()),
+        truth=str(data.truth.resolve()) if data.truth is not None else None,
+        n=data.n,
+        d=data.d,
+        warm_up=warm_up,
+        memory_pass=number == MEMORY_ROUND,
+        own_pod=own_pod,
+    )

@@ -11,7 +11,16 @@ from pydantic import ValidationError
 
 from app.contracts.assignment import BatchAssignment
 from app.contracts.measurement import Artifact, Round
-from app.contracts.objects import ObjectExistsError, ObjectStore, labels_key, round_key, rounds_prefix
+from app.contracts.objects import (
+    ObjectExistsError,
+    ObjectStore,
+    StoreUnavailableError,
+    labels_key,
+    partial_round_key,
+    partial_rounds_prefix,
+    round_key,
+    rounds_prefix,
+)
 
 log = structlog.get_logger()
 CHUNK_BYTES = 1 << 20
@@ -42,6 +51,22 @@ class StoredRounds:
                 return earlier
             self._store.put(key, body)
         return finished
+
+    def saved_parts(self) -> list[Round]:
+        assignment = self._assignment
+        if assignment.attempt == 1:
+            return []  # nobody was here before: most batches are spared the question
+        prefix = partial_rounds_prefix(assignment.run_id, assignment.batch_id)
+        parts = (self._read(key) for key in self._store.keys(prefix))
+        return sorted((part for part in parts if part is not None), key=lambda part: part.attempt)
+
+    def save_part(self, part: Round) -> None:
+        """A store that is away costs these samples, not the orderly end of the attempt."""
+        key = partial_round_key(self._assignment.run_id, self._assignment.batch_id, part.number, part.attempt)
+        try:
+            self._store.put(key, part.model_dump_json().encode())
+        except StoreUnavailableError as error:
+            log.warning("partial round not saved, it will be measured again", key=key, error=str(error))
 
     def publish_labels(self, trial_id: UUID, path: Path) -> Artifact:
         key = labels_key(self._assignment.run_id, self._assignment.batch_id, self._assignment.attempt, trial_id)

@@ -1,4 +1,4 @@
-"""A local Spark session that clusters arrays: keeps their Parquet form, and runs the program on it."""
+"""Clusters arrays on a Spark session: keeps their Parquet form, and runs the program on it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from workers.spark.leaf_rows import pack
 from workers.spark.program import cluster
 from workers.spark.session import start_session, stop_session
+from workers.spark.tables import POINTS, FolderTables, Tables
 
-ROW_GROUP = 65_536
-_SCHEMA = pa.schema([("id", pa.int64()), ("point", pa.binary())])
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 @dataclass(frozen=True)
@@ -31,31 +30,21 @@ class LabelledPoints:
     details: dict[str, Any]
 
 
-class SparkClusterer:
-    """One session; everything it writes lies below `scratch` and goes with `close`."""
+class TableClusterer:
+    """On a session of somebody else's; what it writes into `tables` goes with `close`."""
 
-    def __init__(self, threads: int, memory_limit_bytes: int, scratch: Path) -> None:
-        self._scratch = scratch
-        self._session = start_session(threads, memory_limit_bytes, scratch)
-        self._table: Path | None = None
+    def __init__(self, session: SparkSession, tables: Tables, threads: int) -> None:
+        self._session = session
+        self._tables = tables
+        self._table: str | None = None
         self._source: object = None
         self._fits = 0
         # The first Python worker of a session imports numpy and scipy: part of the start, not of a fit.
-        self._session.range(threads, numPartitions=threads).mapInArrow(_import_libraries, "id bigint").count()
+        session.range(threads, numPartitions=threads).mapInArrow(_import_libraries, "id bigint").count()
 
     def prepare(self, points: NDArray[np.float64]) -> None:
         """Write points (n, d) as a Parquet table, unless the last call was for the same ones."""
-        source = _identity(points)
-        if self._table is not None and _is_same(source, self._source):
-            return
-        self._drop_table()
-        table = self._scratch / "points.parquet"
-        with pq.ParquetWriter(table, _SCHEMA, compression="none", use_dictionary=False) as writer:
-            for start in range(0, max(1, len(points)), ROW_GROUP):
-                part = np.asarray(points[start : start + ROW_GROUP])
-                ids = pa.array(np.arange(start, start + len(part)))
-                writer.write_table(pa.Table.from_arrays([ids, pack(part)], schema=_SCHEMA))
-        self._table, self._source = table, source
+        self._prepared(points)
 
     def fit(
         self,
@@ -67,32 +56,50 @@ class SparkClusterer:
         least_width: float | None = None,
     ) -> LabelledPoints:
         """DBSCAN of points (n, d), Parquet in to labels out. See `program.cluster` for the arguments and errors."""
-        self.prepare(points)
+        table = self._session.read.parquet(self._prepared(points))
         self._fits += 1
-        answer = self._scratch / f"labels-{self._fits}.parquet"
-        table = self._session.read.parquet(str(self._table))
+        answer = f"labels-{self._fits}.parquet"
         outcome = cluster(table, eps, min_samples, points.shape[1], leaves=leaves, least_width=least_width)
         try:
             begin = perf_counter()
-            outcome.labels.write.parquet(str(answer))
-            labels, core = _in_row_order(pq.read_table(answer), len(points))
+            outcome.labels.write.parquet(self._tables.address(answer))
+            labels, core = _in_row_order(self._tables.read(answer), len(points))
             outcome.details["phase_seconds"]["relabel"] = perf_counter() - begin
         finally:
             outcome.free()
-            shutil.rmtree(answer, ignore_errors=True)
+            self._tables.drop(answer)
         return LabelledPoints(labels, core, outcome.details)
+
+    def close(self) -> None:
+        """Remove what was written."""
+        self._drop_points()
+
+    def _prepared(self, points: NDArray[np.float64]) -> str:
+        source = _identity(points)
+        if self._table is None or not _is_same(source, self._source):
+            self._drop_points()
+            self._table, self._source = self._tables.put_points(points), source
+        return self._table
+
+    def _drop_points(self) -> None:
+        if self._table is not None:
+            self._tables.drop(POINTS)
+            self._table = None
+            # Spark remembers files by path; the next points take the same one.
+            self._session.catalog.clearCache()
+
+
+class SparkClusterer(TableClusterer):
+    """A session of its own, `local[threads]`; everything it writes lies below `scratch` and goes with `close`."""
+
+    def __init__(self, threads: int, memory_limit_bytes: int, scratch: Path) -> None:
+        self._scratch = scratch
+        super().__init__(start_session(threads, memory_limit_bytes, scratch), FolderTables(scratch), threads)
 
     def close(self) -> None:
         """Stop the session and its JVM, and remove what was written."""
         stop_session(self._session)
         shutil.rmtree(self._scratch, ignore_errors=True)
-
-    def _drop_table(self) -> None:
-        if self._table is not None:
-            self._table.unlink(missing_ok=True)
-            self._table = None
-            # Spark remembers files by path; the next points take the same one.
-            self._session.catalog.clearCache()
 
 
 def _in_row_order(table: pa.Table, n: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -63,6 +63,18 @@ def stop_session(session: SparkSession) -> None:
         process.wait()
 
 
+def table_settings(threads: int) -> dict[str, str]:
+    """What the program expects of any session, local or on a cluster, with so many threads in all."""
+    return {
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(ARROW_ROWS),
+        "spark.sql.shuffle.partitions": str(max(1, threads)),
+        "spark.sql.adaptive.enabled": "false",  # plans are small and placement is ours
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.parquet.compression.codec": "uncompressed",
+    }
+
+
 def _set_environment() -> None:
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
@@ -86,10 +98,5 @@ def _settings(threads: int, memory_limit_bytes: int, scratch: Path) -> dict[str,
         "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.executorEnv.PYTHONPATH": path,
-        "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.sql.execution.arrow.maxRecordsPerBatch": str(ARROW_ROWS),
-        "spark.sql.shuffle.partitions": str(max(1, threads)),
-        "spark.sql.adaptive.enabled": "false",  # plans are small and placement is ours
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.parquet.compression.codec": "uncompressed",
+        **table_settings(threads),
     }

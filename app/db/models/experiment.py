@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.contracts.states import QueueName
+from app.contracts.states import Isolation, QueueName
 from app.db.models.base import Base, Json, UtcDateTime, state_column
 
 
@@ -23,10 +23,16 @@ class Experiment(Base):
 
 
 class Deployment(Base):
-    """The Prefect deployment of an experiment on a queue, as last seen; Prefect may have forgotten it."""
+    """The Prefect deployment of an experiment on a queue, as last seen; Prefect may have forgotten it.
+
+    Isolated trials have one for all queues, which stands under `default`.
+    """
 
     __tablename__ = "deployment"
 
     experiment_id: Mapped[UUID] = mapped_column(ForeignKey("experiment.id", ondelete="CASCADE"), primary_key=True)
     queue: Mapped[QueueName] = mapped_column(state_column(QueueName), primary_key=True)
+    isolation: Mapped[Isolation] = mapped_column(
+        state_column(Isolation), primary_key=True, default=Isolation.PROCESS, server_default=Isolation.PROCESS.value
+    )
     prefect_id: Mapped[str] = mapped_column(String(64))

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.contracts.states import BatchState, QueueName, RunState, RunTrigger, TrialState
+from app.contracts.states import BatchState, Isolation, QueueName, RunState, RunTrigger, TrialState
 from app.db.models.base import Base, Json, UtcDateTime, state_column
 
 
@@ -36,19 +36,26 @@ class Run(Base):
 
 
 class Batch(Base):
-    """A comparison block: trials measured together. `attempt` fences out flow runs that came before."""
+    """A comparison block: trials measured together. `attempt` fences out flow runs that came before.
+
+    `memory_limit_bytes` of one sample is set where an isolated batch is planned with another than the queue's.
+    """
 
     __tablename__ = "batch"
     __table_args__ = (
         Index(None, "run_id", "position"),
         Index(None, "state", "lease_until"),
-        Index(None, "queue", "state"),
+        Index(None, "state", "isolation", "queue"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     run_id: Mapped[UUID] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
     position: Mapped[int]
     queue: Mapped[QueueName] = mapped_column(state_column(QueueName))
+    isolation: Mapped[Isolation] = mapped_column(
+        state_column(Isolation), default=Isolation.PROCESS, server_default=Isolation.PROCESS.value
+    )
+    memory_limit_bytes: Mapped[int | None]
     state: Mapped[BatchState] = mapped_column(state_column(BatchState))
     attempt: Mapped[int] = mapped_column(default=1)
     version: Mapped[int] = mapped_column(default=1)

@@ -82,6 +82,8 @@ def memory_prediction(comparison: Comparison, style: Styles) -> Figure | None:
             memory = entry.memory
             if memory is None or memory.method == "unsupported" or not entry.predicted_bytes or not memory.peak_bytes:
                 continue
+            if memory.is_of_the_pod:
+                continue
             total += 1
             if total <= PLOTTED_TRIALS:
                 where = (

@@ -113,6 +113,7 @@ async def test_without_a_key_a_taken_name_is_a_conflict_also_in_parallel(world: 
         ({"parameters": {"eps": 0.1, "min_samples": 0}}, ("invalid_parameter", "/parameters/min_samples")),
         ({"datasets": ["blobs", "missing"]}, ("unknown_dataset", "/datasets/1")),
         ({"protocol": {"isolation": "pod"}}, ("isolation_not_available", "/protocol/isolation")),
+        ({"protocol": {"isolation": "pod", "colocate": True}}, ("isolation_conflict", "/protocol/isolation")),
         (
             {"notifications": [{"url": "http://169.254.169.254/latest"}]},
             ("notification_host_forbidden", "/notifications/0/url"),

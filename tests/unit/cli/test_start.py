@@ -28,7 +28,9 @@ run()
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["create", "--help"], ["up", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["create", "--help"], ["up", "--help"], ["worker", "start", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _LIST_MODULES, *arguments], capture_output=True, text=True, check=True, timeout=20
@@ -45,5 +47,5 @@ def test_help_documents_every_exit_code_and_verb() -> None:
     for code in ("0 ok", "1 failure", "2 wrong usage", "3 not found", "4 not auth", "5 a run", "124 timeout"):
         assert code in " ".join(text.split())
     verbs = ["get", "describe", "create", "run", "wait", "compare", "logs", "cancel", "export", "delete", "version"]
-    verbs += ["up", "demo"]
+    verbs += ["up", "demo", "worker"]
     assert all(f"\n  {verb} " in text for verb in verbs)

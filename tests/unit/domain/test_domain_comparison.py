@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 
 from app.contracts.comparison import Comparison, Entry
 from app.contracts.failures import Failure, FailureCode
-from app.contracts.measurement import MemoryFigure
+from app.contracts.measurement import MemoryFigure, Sample
 from app.contracts.states import TrialState, Verdict
 from app.domain.comparison import TrialFacts, compare
 from app.domain.statistics import RatioBootstrap, growth_exponent, rank_tests
 
 TIMES = st.dictionaries(st.integers(1, 12), st.floats(1e-6, 1e4), min_size=1, max_size=12)
+TRIED = st.integers(1, 3)
 FAILURE = Failure.of(FailureCode.TIMEOUT, "600 s are over")
 
 
@@ -27,6 +29,10 @@ def compared(*trials: TrialFacts) -> Comparison:
 
 def entries(*trials: TrialFacts) -> dict[str, Entry]:
     return {entry.label: entry for group in compared(*trials).groups for entry in group.entries}
+
+
+def at_attempt(one: Sample, attempt: int) -> Sample:
+    return one.model_copy(update={"attempt": attempt})
 
 
 def test_only_good_timed_rounds_count() -> None:
@@ -53,6 +59,41 @@ def test_a_ratio_is_paired_only_if_the_samples_were_taken_in_one_batch() -> None
     assert elsewhere is not None
     assert together is not None
     assert (elsewhere.paired, together.paired) == (False, True)
+
+
+def test_a_round_that_two_attempts_share_pairs_nothing() -> None:
+    """Attempt 1 measured round 2 of the reference, then its worker was drained; attempt 2 measured the rest."""
+    reference = trial("tree", [4.0, 4.0, 4.0])
+    other = trial("fast", [2.0, 1.0, 2.0])
+    moved = [at_attempt(one, 2) if one.round >= 2 else one for one in other.samples]
+    followed = [at_attempt(one, 2) if one.round == 3 else one for one in reference.samples]
+    ratio = entries(replace(reference, samples=followed), replace(other, samples=moved))["fast"].ratio
+    assert ratio is not None
+    assert (ratio.low, ratio.estimate, ratio.high, ratio.paired, ratio.rounds) == (2.0, 2.0, 2.0, True, 2)
+
+
+def test_samples_that_were_never_interleaved_give_an_unpaired_ratio_of_all_of_them() -> None:
+    other = trial("fast", [2.0, 2.0])
+    later = replace(other, samples=[at_attempt(one, 2) for one in other.samples])
+    ratio = entries(trial("tree", [4.0, 4.0]), later)["fast"].ratio
+    assert ratio is not None
+    assert (ratio.estimate, ratio.paired, ratio.rounds) == (2.0, False, 2)
+
+
+@settings(max_examples=30, deadline=None)  # numpy and scipy are imported by the first example
+@given(st.lists(st.tuples(TRIED, TRIED), min_size=1, max_size=8))
+def test_only_rounds_of_one_attempt_are_resampled_jointly(attempts: list[tuple[int, int]]) -> None:
+    reference, other = (
+        replace(made, samples=[at_attempt(one, tried[one.round - 1]) for one in made.samples if one.round])
+        for made, tried in (
+            (trial("tree", [4.0] * len(attempts)), [first for first, _ in attempts]),
+            (trial("fast", [2.0] * len(attempts)), [second for _, second in attempts]),
+        )
+    )
+    ratio = entries(reference, other)["fast"].ratio
+    together = sum(first == second for first, second in attempts)
+    assert ratio is not None
+    assert (ratio.paired, ratio.rounds) == ((True, together) if together else (False, len(attempts)))
 
 
 def test_trials_of_unknown_batches_are_not_taken_for_paired() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_builders import CATALOGUE, QUEUES, RUN, dataset, spec
 
-from app.contracts.states import QueueName
+from app.contracts.problems import ProblemCode
+from app.contracts.states import Isolation, QueueName
 from app.domain.packing import MAX_BATCH_SECONDS
-from app.domain.plan import Plan, make_plan
+from app.domain.plan import Plan, PlanError, check, make_plan
 
 ALGORITHMS = [{"algorithm": "tree"}, {"algorithm": "brute"}, {"algorithm": "spark"}]
 
@@ -108,3 +110,48 @@ def test_batches_have_stable_ids_and_an_order_of_their_own() -> None:
     first, again = plan(datasets=["a", "b"]), plan(datasets=["a", "b"])
     assert first.batches == again.batches
     assert len({batch.order_seed for batch in first.batches}) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(10, 1_000_000),
+    eps=st.lists(st.floats(0.001, 2.0), min_size=1, max_size=6),
+    algorithms=st.lists(st.sampled_from(["tree", "brute", "spark"]), min_size=1, max_size=3, unique=True),
+    queue=st.sampled_from([None, *QueueName]),
+)
+def test_isolation_by_pod_makes_a_batch_of_every_trial_but_the_distributed_ones(
+    *, n: int, eps: list[float], algorithms: list[str], queue: QueueName | None
+) -> None:
+    experiment = {"parameters": {"eps": eps}, "algorithms": [{"algorithm": name} for name in algorithms]}
+    isolated = plan(n, **experiment, datasets=["a", "b"], protocol={"isolation": "pod"}, queue=queue)
+    shared = plan(n, **experiment, datasets=["a", "b"], queue=queue)
+    assert [trial.id for trial in isolated.trials] == [trial.id for trial in shared.trials]
+    assert [trial.queue for trial in isolated.trials] == [trial.queue for trial in shared.trials]
+    by_id = {trial.id: trial for trial in isolated.trials}
+    for batch in isolated.batches:
+        trials = [by_id[trial_id] for trial_id in batch.trial_ids]
+        distributed = {trial.algorithm == "spark" for trial in trials}
+        assert len(distributed) == 1
+        assert batch.isolation is (Isolation.PROCESS if distributed.pop() else Isolation.POD)
+        assert batch.isolation is Isolation.PROCESS or len(trials) == 1
+    batched = [trial_id for batch in isolated.batches for trial_id in batch.trial_ids]
+    assert sorted(batched) == sorted(trial.id for trial in isolated.trials if trial.skipped is None)
+    assert {batch.isolation for batch in shared.batches} <= {Isolation.PROCESS}
+
+
+def test_distributed_trials_stay_packed_beside_isolated_ones() -> None:
+    made = plan(1_000, parameters={"eps": [0.1, 0.2]}, algorithms=ALGORITHMS, protocol={"isolation": "pod"})
+    assert [(batch.queue, batch.isolation, len(batch.trial_ids)) for batch in made.batches] == [
+        (QueueName.DEFAULT, Isolation.POD, 1),
+        (QueueName.DEFAULT, Isolation.POD, 1),
+        (QueueName.SPARK, Isolation.PROCESS, 2),
+        (QueueName.DEFAULT, Isolation.POD, 1),
+        (QueueName.DEFAULT, Isolation.POD, 1),
+    ]
+
+
+def test_isolation_and_colocation_exclude_each_other() -> None:
+    both = spec(protocol={"isolation": "pod", "colocate": True})
+    with pytest.raises(PlanError) as refused:
+        check(both, CATALOGUE)
+    assert (refused.value.code, refused.value.pointer) == (ProblemCode.ISOLATION_CONFLICT, "/protocol/isolation")
