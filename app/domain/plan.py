@@ -126,10 +126,11 @@ def _drafts(spec: ExperimentSpec, contenders: Sequence[Contender], dataset: Data
 
 def _place(spec: ExperimentSpec, drafts: Sequence[_Draft], queues: Sequence[QueueCapacity]) -> list[_Placed]:
     placed = [_place_alone(spec, draft, queues) for draft in drafts]
-    sizes = [one.estimate.total_bytes for one in placed if one.estimate is not None and one.route.queue is not None]
+    routed = [one for one in placed if one.route.queue is not None]
+    sizes = [one.estimate.total_bytes for one in routed if one.estimate is not None]
     if not spec.protocol.colocate or not sizes:
         return placed
-    capabilities = drafts[0].algorithm.info.capabilities
+    capabilities = routed[0].draft.algorithm.info.capabilities
     together = choose_queue(max(sizes), capabilities, True, spec.queue, queues)
     return [one if one.route.queue is None else replace(one, route=together) for one in placed]
 

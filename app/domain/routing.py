@@ -35,6 +35,9 @@ def choose_queue(
     More bytes never lead back to a smaller queue. `priority` is reached by `override` alone.
     """
     by_name = {queue.name: queue for queue in queues}
+    if override is QueueName.SPARK and not capabilities.distributed:
+        sentence = "the experiment asks for spark, but that queue runs distributed algorithms only"
+        return Route(None, sentence, FailureCode.NOT_SUPPORTED)
     if override is not None:
         return _overridden(predicted_bytes, override, by_name)
     if capabilities.distributed and not colocate:

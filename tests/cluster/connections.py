@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.chart.reachability import Pod
 from tests.cluster.kube import Kube
 
 PAUSE_SECONDS = 1.0
@@ -29,8 +30,7 @@ class Connection:
 class Known:
     """Who had which address when: addresses are given to other pods later."""
 
-    labels: dict[str, str]
-    namespace: str
+    pod: Pod
     first: float
     last: float
 
@@ -88,9 +88,11 @@ class Recorder:
         address = pod["status"].get("podIP")
         if address is None or pod["spec"].get("hostNetwork"):
             return
-        labels, moment = pod["metadata"].get("labels", {}), time.time()
+        # The label that the API server gives to every namespace: what policies here select them by.
+        namespace = {"kubernetes.io/metadata.name": pod["metadata"]["namespace"]}
+        known, moment = Pod.from_object(pod, namespace_labels=namespace), time.time()
         owners = self.pods.setdefault(address, [])
-        if owners and owners[-1].labels == labels:
+        if owners and owners[-1].pod == known:
             owners[-1].last = moment
         else:
-            owners.append(Known(labels, pod["metadata"]["namespace"], moment, moment))
+            owners.append(Known(known, moment, moment))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -121,6 +122,7 @@ class StandIn:
                 print(f"the Kubernetes API does not answer: {error}", flush=True)  # noqa: T201
         for thread in self._submitting.values():
             thread.join(SUBMIT_SECONDS)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _look(self) -> None:
         found = self._custom.list_namespaced_custom_object(GROUP, VERSION, self._namespace, PLURAL)
@@ -158,7 +160,7 @@ class StandIn:
     def _submit(self, application: dict[str, Any]) -> None:
         name, submission_id = application["metadata"]["name"], str(uuid4())
         folder = self._folder / submission_id
-        folder.mkdir()
+        folder.mkdir(parents=True)
         arguments = submit_arguments(application, f"k8s://{self._api.configuration.host}", submission_id, folder)
         environment = {key: value for key, value in os.environ.items() if key not in UNWANTED}
         environment["KUBECONFIG"] = self._kubeconfig

@@ -14,20 +14,20 @@ WORKERS = 3
 GROW_SECONDS = 60
 DRAIN_SECONDS = 600
 SHRINK_SECONDS = 240
+DEPLOYMENT = "corepoint-worker-default"
 
 
 def test_workers_follow_the_depth_of_the_queue(installation: Installation) -> None:
-    installation.create(documents.SMALL, "--wait")
-    before = wait_for(lambda: len(installation.worker_pods("default")) == 1, SHRINK_SECONDS, "one worker")
-    assert before
-    runs = [installation.start_run("small") for _ in range(BATCHES)]
+    installation.create(documents.SMALL.replace("name: small", "name: forty"), "--wait")
+    wait_for(lambda: _only_one(installation), SHRINK_SECONDS, "one worker", pause=2.0)
+    runs = [installation.start_run("forty") for _ in range(BATCHES)]
     crossed = time.monotonic()
     most = wait_for(lambda: _at_least(installation, WORKERS), GROW_SECONDS, f"{WORKERS} workers", pause=0.5)
     grown = time.monotonic() - crossed
     for run_id in runs:
         assert installation.ended(run_id, DRAIN_SECONDS)["state"] == "succeeded"
     drained = time.monotonic() - crossed
-    wait_for(lambda: len(installation.worker_pods("default")) == 1, SHRINK_SECONDS, "one worker again", pause=2.0)
+    wait_for(lambda: _only_one(installation), SHRINK_SECONDS, "one worker again", pause=2.0)
     ended = Counter(
         event["data"]["batch_id"] for run_id in runs for event in installation.events(run_id, "batch_finished")
     )
@@ -39,3 +39,9 @@ def test_workers_follow_the_depth_of_the_queue(installation: Installation) -> No
 def _at_least(installation: Installation, workers: int) -> int:
     found = len(installation.worker_pods("default"))
     return found if found >= workers else 0
+
+
+def _only_one(installation: Installation) -> bool:
+    """One pod, those that start or stop included, and no more wanted."""
+    pods = installation.kube.objects("pods", "app.kubernetes.io/component=worker,corepoint.io/queue=default")
+    return len(pods) == 1 and installation.kube.object("deployment", DEPLOYMENT)["spec"]["replicas"] == 1

@@ -8,6 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import httpx
+import structlog
+
 from app.contracts.failures import Failure, FailureCode
 from workers.measure.control import Cancelled, Control, Drained
 from workers.measure.text import as_text
@@ -16,6 +19,7 @@ from workers.spark.executors import Executors
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+log = structlog.get_logger()
 _PREFIX, _APP_ID = "spark.kubernetes.executor.podNamePrefix", "spark.app.id"
 _LOOK_SECONDS = 0.5
 MESSAGE = 1_500
@@ -70,9 +74,12 @@ class Sessions:
 
     def stop(self) -> None:
         """End the session and its executors. The JVM stays, as a driver has only one."""
-        if self._live is not None:
-            self._live.session.stop()
-            self._live = None
+        live, self._live = self._live, None
+        if live is not None:
+            try:
+                live.session.stop()
+            except Exception as error:
+                log.warning("the session had ended already", error=str(error))
 
     @property
     def _names(self) -> dict[str, str]:
@@ -82,9 +89,18 @@ class Sessions:
         suffix = f"-s{self._started + 1}"
         return {name: f"{self._first.get(name)}{suffix}" for name in (_PREFIX, _APP_ID)}
 
+    def _registered(self, live: LiveSession) -> int:
+        try:
+            return live.executors.registered()
+        except httpx.HTTPError as error:
+            # Spark ends a session whose executors fail again and again (spark.executor.maxNumFailures).
+            self.stop()
+            text = "the session ended while its executors were starting; they may have failed again and again"
+            raise NoSessionError(Failure.of(FailureCode.SPARK_SUBMIT, text)) from error
+
     def _wait(self, live: LiveSession) -> None:
         deadline = time.monotonic() + self._start_seconds
-        while (there := live.executors.registered()) < self._count:
+        while (there := self._registered(live)) < self._count:
             if self._control.cancelled.is_set():
                 raise Cancelled
             if self._control.draining.is_set():

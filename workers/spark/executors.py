@@ -1,16 +1,18 @@
-"""The executors of a running session, as Spark's own monitoring tells of them: how many there are, and their memory."""
+"""The executors of a running session: how many there are, and their memory, as Spark's own monitoring tells."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
+import pyarrow as pa
 
 from app.contracts.measurement import MemoryFigure
+from workers.measure import cgroup
 from workers.measure.memory import UNSUPPORTED
 
 if TYPE_CHECKING:
@@ -61,6 +63,24 @@ def figure(before: Mapping[str, int], after: Mapping[str, int]) -> MemoryFigure:
         baseline_bytes=sum(before.get(one, 0) for one in after),
         method="spark-executor-peaks",
     )
+
+
+def oom_kills(session: SparkSession, threads: int) -> int:
+    """Processes that the kernel has ended for memory in an executor's container, the most of any executor.
+
+    A killed Python worker leaves no other trace: its executor lives, and the error says only that it is gone.
+    """
+    tasks = 4 * threads  # short ones, so that each executor gets some
+    found = session.range(tasks, numPartitions=tasks).mapInArrow(_count_oom_kills, "kills bigint").toArrow()
+    return max(found["kills"].to_pylist(), default=0)
+
+
+def _count_oom_kills(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    memory = cgroup.folders("memory")
+    files = [memory[0] / name for name in ("memory.events", "memory.oom_control")] if memory else []
+    kills = sum(cgroup.counters(file).get("oom_kill", 0) for file in files)
+    for _ in batches:
+        yield pa.RecordBatch.from_arrays([pa.array([kills], pa.int64())], names=["kills"])
 
 
 def _resident(metrics: Mapping[str, int]) -> int:

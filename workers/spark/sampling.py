@@ -7,7 +7,10 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+
+import structlog
 
 from app.contracts.failures import Failure, FailureCode
 from app.contracts.measurement import MEMORY_ROUND, Evidence, MemoryFigure, Sample
@@ -22,10 +25,12 @@ from workers.measure.sampling import Contender, Measured, fit_request
 from workers.measure.watchdog import Breach
 from workers.spark.cluster import LiveSession, NoSessionError, Sessions
 from workers.spark.errors import diagnose
-from workers.spark.executors import figure
+from workers.spark.executors import figure, oom_kills
 from workers.spark.job_watch import JobWatch
 from workers.spark.submit.order import Order
 from workers.spark.tables import Tables
+
+log = structlog.get_logger()
 
 
 @dataclass
@@ -158,7 +163,7 @@ class ClusterSampler:
         phases = opened.clock.phases
         if watch.ended == "timeout":
             return FitReply(phases=phases, failure=self._timeout(opened, watch)), False
-        diagnosis = diagnose(error, opened.clock.current, self._numbers())
+        diagnosis = diagnose(error, opened.clock.current, self._numbers(), partial(self._oom_kills, opened))
         if diagnosis is not None:
             return FitReply(phases=phases, failure=diagnosis.failure), diagnosis.outside
         return FitReply(phases=phases, failure=reply.failure(error, opened.clock)), False
@@ -187,6 +192,13 @@ class ClusterSampler:
             "limit_bytes": self._order.executor_bytes,
             "limit_is_users": self._assignment.memory_limit_is_users,
         }
+
+    def _oom_kills(self, opened: _Open) -> int:
+        try:
+            return oom_kills(opened.live.session, self._order.threads)
+        except Exception as error:
+            log.warning("executors do not tell of their memory", error=str(error))
+            return 0
 
     def _end_session(self, *, orderly: bool = True) -> None:
         opened, self._open = self._open, None

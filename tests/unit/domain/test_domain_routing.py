@@ -59,6 +59,14 @@ def test_the_users_choice_wins_if_it_fits() -> None:
     assert "11.2 GiB > 6.0 GiB of default" in refused.sentence
 
 
+@pytest.mark.parametrize("colocate", [False, True])
+def test_the_queue_spark_takes_distributed_algorithms_only(colocate: bool) -> None:
+    assert route(1, override=QueueName.SPARK, colocate=colocate, of=DISTRIBUTED).queue is QueueName.SPARK
+    refused = route(1, override=QueueName.SPARK, colocate=colocate)
+    assert (refused.queue, refused.refusal) == (None, FailureCode.NOT_SUPPORTED)
+    assert refused.sentence == "the experiment asks for spark, but that queue runs distributed algorithms only"
+
+
 def test_priority_takes_only_what_fits_default_although_it_could_hold_more() -> None:
     assert route(6, override=QueueName.PRIORITY).queue is QueueName.PRIORITY
     assert route(7, override=QueueName.PRIORITY).queue is None

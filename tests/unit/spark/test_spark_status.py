@@ -145,9 +145,19 @@ EXITED = "ExecutorLostFailure (executor 1 exited caused by one of the running ta
     ],
 )
 def test_what_an_error_of_spark_says_about_a_sample(text: str, code: FailureCode | None, outside: bool) -> None:
-    diagnosis = diagnose(RuntimeError(text), "fit", {"limit_bytes": 5})
+    diagnosis = diagnose(RuntimeError(text), "fit", {"limit_bytes": 5}, lambda: 0)
     assert (diagnosis and diagnosis.failure.code) == code
     if diagnosis is not None:
         assert diagnosis.outside is outside
         assert diagnosis.failure.detail["limit_bytes"] == 5
         assert "in the phase fit" in diagnosis.failure.message
+
+
+@pytest.mark.parametrize(("kills", "code"), [(1, FailureCode.MEMOUT), (0, FailureCode.CRASH)])
+def test_a_python_worker_that_is_gone_was_killed_for_memory_if_its_executor_says_so(
+    kills: int, code: FailureCode
+) -> None:
+    error = RuntimeError(f"{LOST}: org.apache.spark.SparkException: Python worker exited unexpectedly (crashed).")
+    diagnosis = diagnose(error, "fit", {}, lambda: kills)
+    assert diagnosis is not None
+    assert (diagnosis.failure.code, diagnosis.outside) == (code, False)

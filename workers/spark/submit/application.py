@@ -120,13 +120,15 @@ def _spark_conf(size: Sizes, store: StoreConfig) -> dict[str, str]:
         "spark.log.level": "WARN",
         "spark.default.parallelism": str(threads),
         **table_settings(threads),
-        # The service would go with the first session, and later executors would not find the driver; it goes with its pod.
+        # It would go with the first session, and later executors would not find the driver. It goes with its pod.
         "spark.kubernetes.driver.service.deleteOnTermination": "false",
         # A retried task or stage would be in the time of the fit without anybody knowing.
         "spark.task.maxFailures": "1",
         "spark.stage.maxConsecutiveAttempts": "1",
         "spark.executor.maxNumFailures": str(max(3, 2 * size.executors)),
         "spark.scheduler.minRegisteredResourcesRatio": "0",  # the driver waits itself, so that it can be stopped
+        # A crash of native code then shows where it was.
+        "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",
         # Peak memory of executors with their Python workers: sampled there, told with each heartbeat.
         "spark.executor.processTreeMetrics.enabled": "true",
         "spark.executor.metrics.pollingInterval": "200",

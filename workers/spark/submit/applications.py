@@ -146,7 +146,10 @@ class Applications:
         # Imported here: its hundreds of modules cost a second, and most batches need none of them.
         from kubernetes import client, config
 
-        config.load_config()  # type: ignore[no-untyped-call]
+        try:
+            config.load_incluster_config()  # type: ignore[no-untyped-call]
+        except config.ConfigException:
+            config.load_kube_config()  # type: ignore[no-untyped-call]  # a worker outside the cluster
         return client.ApiClient()
 
 

@@ -64,20 +64,22 @@ class _Submitted:
     def measure(self) -> BatchReport:
         try:
             self._submit()
-            return self._watch()
+            report = self._watch()
         except RefusedError as refused:
             return self._failed(refused.failure)
         except (Cancelled, Drained):
-            self._withdraw()
+            if self._withdraw():
+                self._drop_tables()
             raise
         except LostDriverError:
+            self._drop_tables()
             raise  # it has ended, and its log stays for a while
         except BaseException:
-            # A signal's exception, or a defect of ours: there is no time to wait for the driver's end.
+            # A signal's exception, or a defect of ours: no time to wait for the driver, which drops its tables itself.
             self.applications.delete(self.name)
             raise
-        finally:
-            self._drop_tables()
+        self._drop_tables()
+        return report
 
     def _submit(self) -> None:
         assignment, store = self.assignment, self.submission.store
@@ -181,7 +183,7 @@ class _Submitted:
             environment=self.submission.environment,
         )
 
-    def _withdraw(self) -> None:
+    def _withdraw(self) -> bool:
         """Delete the application, and wait until its driver has saved what it has: the next attempt needs it."""
         self.applications.delete(self.name)
         deadline = time.monotonic() + self.settings.grace_seconds + END_SECONDS
@@ -193,9 +195,10 @@ class _Submitted:
                     raise
             else:
                 if seen is None or seen.driver is None or seen.driver.is_over:
-                    return
+                    return True
             time.sleep(self.settings.poll_seconds)
         self.submission.log.warning("the driver of %s has not ended", self.name)
+        return False
 
     def _report_progress(self) -> None:
         """From the rounds in the store: a driver has no other way to tell."""
@@ -215,7 +218,7 @@ class _Submitted:
         )
 
     def _drop_tables(self) -> None:
-        """A driver that was killed has left them."""
+        """A driver that was killed has left them. Not while one lives: its sample would fail, and be saved so."""
         assignment, store = self.assignment, self.submission.store
         try:
             for key in list(store.keys(tables_prefix(assignment.run_id, assignment.batch_id, assignment.attempt))):
