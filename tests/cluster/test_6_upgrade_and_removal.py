@@ -6,9 +6,9 @@ from tests.cluster import documents
 from tests.cluster.installation import RELEASE, Installation
 from tests.cluster.kube import wait_for
 
-KINDS = (
-    "all,configmaps,secrets,ingresses,networkpolicies,pdb,hpa,roles,rolebindings,serviceaccounts,persistentvolumeclaims"
-)
+# What every namespace has.
+EVERYWHERE = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
+KINDS = "all,configmaps,secrets,ingresses,networkpolicies,pdb,hpa,roles,rolebindings,serviceaccounts,persistentvolumeclaims,sparkapplications"
 
 
 def test_an_upgrade_keeps_data_and_secrets(installation: Installation) -> None:
@@ -32,7 +32,7 @@ def test_removal_leaves_only_the_claims(installation: Installation) -> None:
     kube.helm("uninstall", RELEASE, "--wait", "--timeout", "5m")
 
     def left() -> list[str] | None:
-        names = [name for name in kube.run("get", KINDS, "-o", "name").split() if RELEASE in name]
+        names = [name for name in kube.run("get", KINDS, "-o", "name").split() if name not in EVERYWHERE]
         return names if all(name.startswith("persistentvolumeclaim/") for name in names) else None
 
     claims = wait_for(left, 180, "everything but the claims to be gone")

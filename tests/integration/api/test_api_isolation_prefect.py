@@ -23,7 +23,7 @@ from app.dispatcher.context import Context
 from app.dispatcher.pods import PodTemplateError
 from app.gateways.prefect import PrefectGateway
 from app.gateways.webhooks import WebhookGateway
-from app.settings import Settings
+from app.settings import LeaseSettings, Settings
 from tests.prefect_server import prefect_server
 
 TEMPLATE = Path(__file__).parents[3] / "charts/corepoint/files/base-job-template.json"
@@ -270,5 +270,9 @@ async def test_a_pod_may_wait_for_a_node_but_a_flow_run_without_a_job_is_given_o
     await dispatcher.worker_says(flow_run, "PENDING", job=job)
     async with dispatcher.context.database.write() as session:
         await session.execute(update(Batch).values(submitted_at=now() - timedelta(minutes=5)))
-    assert await stuck.reconcile(dispatcher.context) == repaired
+    # It was taken this moment: how long it had waited before says nothing.
+    assert await stuck.reconcile(dispatcher.context) == 0
+    settings = dispatcher.context.settings
+    impatient = settings.model_copy(update={"leases": LeaseSettings(pending_seconds=0.0)})
+    assert await stuck.reconcile(replace(dispatcher.context, settings=impatient)) == repaired
     assert await dispatcher.state(flow_run) == state

@@ -12,6 +12,7 @@ import stamina
 
 from app.contracts.failures import Failure, FailureCode
 from workers.spark.submit.application import DRIVER_CONTAINER, GROUP, PLURAL, VERSION
+from workers.spark.submit.owner import owner
 from workers.spark.submit.status import Observation, PodView
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Applications:
         """False: one of this name is there already, and is adopted. Raises RefusedError."""
         from kubernetes.client import ApiException
 
+        if (reference := owner()) is not None:
+            body = {**body, "metadata": {**body["metadata"], "ownerReferences": [reference]}}
         try:
             self._persist(
                 lambda: self._custom.create_namespaced_custom_object(
