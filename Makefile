@@ -3,7 +3,7 @@
 UV ?= $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 RUN := $(UV) run --no-sync
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format docs clean cluster images faults e2e
+.PHONY: help setup demo up test lint format docs clean cluster images coverage faults e2e
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ up: setup ## an embedded corepoint until Ctrl-C
 
 test: setup lint ## every test that needs no cluster and kills nothing
 	hack/test
+
+coverage: setup ## the same with coverage
+	COVERAGE=1 hack/test
 
 faults: setup ## tests that kill, freeze and drain real processes
 	$(RUN) pytest -n 2 --dist loadfile tests/faults
