@@ -8,7 +8,10 @@ from tests.cluster.kube import wait_for
 
 # What every namespace has.
 EVERYWHERE = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
-KINDS = "all,configmaps,secrets,ingresses,networkpolicies,pdb,hpa,roles,rolebindings,serviceaccounts,persistentvolumeclaims,sparkapplications"
+KINDS = (
+    "all,configmaps,secrets,ingresses,networkpolicies,pdb,hpa,roles,rolebindings,serviceaccounts,"
+    "persistentvolumeclaims,sparkapplications"
+)
 
 
 def test_an_upgrade_keeps_data_and_secrets(installation: Installation) -> None:
