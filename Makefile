@@ -6,7 +6,7 @@ RUN := $(UV) run --no-sync
 .PHONY: help setup demo up test lint format docs clean cluster images coverage faults e2e
 
 help: ## list the verbs
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/.complete ## install everything from the lock file
 
