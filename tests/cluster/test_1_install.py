@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.cluster.installation import NAMESPACE, RELEASE, Installation
 
 COMPONENTS = {"api", "dispatcher", "metrics", "prefect", "postgres", "minio", "mlflow", "worker", "pods-worker"}
@@ -21,8 +23,8 @@ def test_the_namespace_enforces_the_restricted_profile(installation: Installatio
     labels = installation.kube.object("namespace", NAMESPACE)["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     # The check can fail: a pod that may do more is refused.
-    installation.kube.run("run", "loose", "--image=localhost/corepoint/api:dev", check=False)
-    assert "loose" not in installation.kube.run("get", "pods", "-o", "name")
+    with pytest.raises(AssertionError, match="violates PodSecurity"):
+        installation.kube.run("run", "loose", "--image=localhost/corepoint/api:dev")
 
 
 def test_each_queue_has_an_autoscaler_that_reads_its_demand(installation: Installation) -> None:
