@@ -15,6 +15,8 @@ class FailureCode(StrEnum):
     MEMOUT = "memout"
     CRASH = "crash"
     KILLED = "killed"
+    OOM_KILLED = "oom_killed"
+    EVICTED = "evicted"
     ADAPTER_ERROR = "adapter_error"
     INVALID_DATA = "invalid_data"
     INVALID_RESULT = "invalid_result"
@@ -35,6 +37,8 @@ HINTS: dict[FailureCode, str] = {
     FailureCode.MEMOUT: "Raise protocol.limits.memory, route the trial to a larger queue, or lower eps.",
     FailureCode.CRASH: "The child process ended on its own; the trial's log tail shows its last words.",
     FailureCode.KILLED: "Something outside corepoint ended the child process, the kernel's OOM killer for example.",
+    FailureCode.OOM_KILLED: "The kernel ended the pod at its memory limit; give the queue more memory or use fewer points.",
+    FailureCode.EVICTED: "The node took the pod away; its events say what ran short, disk or memory most often.",
     FailureCode.ADAPTER_ERROR: "The implementation raised an error; the message is its own.",
     FailureCode.INVALID_DATA: "Look at the dataset's profile; declare cleaning for missing or infinite values.",
     FailureCode.INVALID_RESULT: "The implementation returned labels that break its contract; tell its authors.",

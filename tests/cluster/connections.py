@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chart.reachability import Pod
+from tests.chart.reachability import Pod, matches
 from tests.cluster.kube import Kube
 
 PAUSE_SECONDS = 1.0
@@ -35,13 +35,23 @@ class Known:
     last: float
 
 
+@dataclass(frozen=True)
+class Service:
+    """What a service address stands for."""
+
+    namespace: str
+    selector: dict[str, str]
+    targets: dict[int, int | str]  # by port of the service: the containers' port, or its name
+
+
 @dataclass
 class Recorder:
-    """Reads `conntrack -E` and the list of pods until stopped."""
+    """Reads `conntrack -E` and the lists of pods and services until stopped."""
 
     kube: Kube
     seen: dict[Connection, float] = field(default_factory=dict)
     pods: dict[str, list[Known]] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
 
     def start(self) -> None:
         assert shutil.which("conntrack"), "the package conntrack is needed"
@@ -67,6 +77,26 @@ class Recorder:
         owners = self.pods.get(address, [])
         return min(owners, key=lambda known: max(known.first - moment, moment - known.last, 0.0), default=None)
 
+    def reached(self, connection: Connection, moment: float) -> tuple[Known | None, int]:
+        """The pod that was reached, or was meant, and its port.
+
+        Until the node has learned of a new service, a connection leaves for the service's own address and gets no
+        answer. It is judged as what it would have become.
+        """
+        service = self.services.get(connection.destination)
+        if service is None:
+            return self.owner(connection.destination, moment), connection.port
+        behind = [
+            known
+            for owners in self.pods.values()
+            for known in owners
+            if known.pod.namespace == service.namespace and matches({"matchLabels": service.selector}, known.pod.labels)
+        ]
+        target = service.targets.get(connection.port, connection.port)
+        if not behind:
+            return None, connection.port
+        return behind[0], behind[0].pod.ports[target] if isinstance(target, str) else target
+
     def _flows(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
@@ -78,11 +108,13 @@ class Recorder:
     def _addresses(self) -> None:
         while not self._over.wait(PAUSE_SECONDS):
             try:
-                found = self.kube.raw("/api/v1/pods")
+                pods, services = self.kube.raw("/api/v1/pods"), self.kube.raw("/api/v1/services")
             except (AssertionError, subprocess.TimeoutExpired):
                 continue
-            for pod in found["items"]:
+            for pod in pods["items"]:
                 self._note(pod)
+            for service in services["items"]:
+                self._note_service(service)
 
     def _note(self, pod: dict[str, Any]) -> None:
         address = pod["status"].get("podIP")
@@ -96,3 +128,10 @@ class Recorder:
             owners[-1].last = moment
         else:
             owners.append(Known(known, moment, moment))
+
+    def _note_service(self, service: dict[str, Any]) -> None:
+        spec = service["spec"]
+        # Without a selector (the API server's own) there are no pods behind it.
+        if spec.get("clusterIP", "None") != "None" and spec.get("selector"):
+            targets = {port["port"]: port.get("targetPort", port["port"]) for port in spec["ports"]}
+            self.services[spec["clusterIP"]] = Service(service["metadata"]["namespace"], spec["selector"], targets)

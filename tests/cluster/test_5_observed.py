@@ -37,13 +37,13 @@ def test_every_connection_that_was_made_is_allowed(installation: Installation, c
     pairs: set[str] = set()
     for connection, moment in list(connections.seen.items()):
         source = connections.owner(connection.source, moment)
-        destination = connections.owner(connection.destination, moment)
+        destination, port = connections.reached(connection, moment)
         # What the node itself opens (probes, port-forwards) is not the policies' business.
         if source is None or not _ours(source, destination):
             continue
-        name = f"{_name(source)} -> {_name(destination)}:{connection.port}"
+        name = f"{_name(source)} -> {_name(destination)}:{port}"
         pairs.add(name)
-        if not policies.allows(source.pod, _end(destination, connection), connection.port):
+        if not policies.allows(source.pod, _end(destination, connection), port):
             refused.add(name)
     print("\n".join(["", *sorted(pairs)]))  # noqa: T201 - for the record
     assert {"worker -> api:8788", "worker -> minio:9000", "spark-executor -> spark-driver:7078"} <= pairs

@@ -12,6 +12,8 @@ from app.db.models.base import Base, Json, UtcDateTime, state_column
 
 
 class Experiment(Base):
+    """`scheduled_until`: every planned time up to then is accounted for, by a run or by a change of the schedule."""
+
     __tablename__ = "experiment"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -20,6 +22,7 @@ class Experiment(Base):
     spec_sha256: Mapped[str] = mapped_column(String(64))
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    scheduled_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Deployment(Base):

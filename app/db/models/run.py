@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.contracts.states import BatchState, Isolation, QueueName, RunState, RunTrigger, TrialState
@@ -12,13 +12,14 @@ from app.db.models.base import Base, Json, UtcDateTime, state_column
 
 
 class Run(Base):
-    """One trigger of an experiment, with the specification as it was then."""
+    """One trigger of an experiment, with the specification as it was then. Retention leaves a pinned one alone."""
 
     __tablename__ = "run"
     __table_args__ = (
         UniqueConstraint("experiment_id", "scheduled_for"),
         Index(None, "experiment_id", "id"),
         Index(None, "state", "id"),
+        Index(None, "finished_at"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -33,6 +34,8 @@ class Run(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     notified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    pinned: Mapped[bool] = mapped_column(default=False, server_default=false())
+    artifacts_deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Batch(Base):
