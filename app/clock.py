@@ -15,3 +15,8 @@ def now() -> datetime:
 def new_id() -> UUID:
     """UUIDv7: rises with time, so that a list ordered by id is ordered by creation."""
     return uuid7()
+
+
+def first_id(moment: datetime) -> UUID:
+    """No id that is given from `moment` on is below it."""
+    return UUID(int=int(moment.timestamp() * 1_000) << 80)

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
+import asyncpg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
 from sqlalchemy.exc import InterfaceError as DatabaseInterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -19,6 +20,7 @@ from starlette.types import Scope
 
 from app.contracts.problems import CATALOGUE, TYPE_BASE, Problem, ProblemCode, ProblemError
 from app.domain.plan import PlanError
+from app.health.measures import count_stale_write
 from app.runs.guarded import Stale
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -78,6 +80,8 @@ def problem_response(
     sent = dict(headers or {})
     if entry.status == HTTPStatus.SERVICE_UNAVAILABLE:
         sent.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+    if code is ProblemCode.STALE_ATTEMPT:
+        count_stale_write(scope)
     if entry.status == HTTPStatus.UNAUTHORIZED:
         sent.setdefault("WWW-Authenticate", "Bearer")
     # ASCII: a path or value may hold what UTF-8 cannot.
@@ -97,6 +101,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(PlanError, _plan)
     app.add_exception_handler(Stale, _stale)
     app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(asyncpg.PostgresError, _connecting)
     for kind in (PoolTimeoutError, ConnectionError, TimeoutError):
         app.add_exception_handler(kind, _unavailable)
 
@@ -172,7 +177,16 @@ async def _database(request: Request, error: Exception) -> Response:
     assert isinstance(error, DBAPIError)  # noqa: S101
     state = str(getattr(error.orig, "sqlstate", None) or "")
     known = isinstance(error, OperationalError | DatabaseInterfaceError)
-    if known or error.connection_invalidated or state.startswith(_UNAVAILABLE_SQLSTATES):
+    # Without a state it is the driver that cannot use the connection any more, not PostgreSQL that has a defect.
+    broken = isinstance(error, InternalError) and not state
+    if known or broken or error.connection_invalidated or state.startswith(_UNAVAILABLE_SQLSTATES):
+        return await _unavailable(request, error)
+    raise error
+
+
+async def _connecting(request: Request, error: Exception) -> Response:
+    """What PostgreSQL says to a new connection comes as the driver's own: it is starting, or has no room."""
+    if str(getattr(error, "sqlstate", None) or "").startswith(_UNAVAILABLE_SQLSTATES):
         return await _unavailable(request, error)
     raise error
 

@@ -21,8 +21,10 @@ class DatabaseSettings(_Section):
     url: SecretStr = SecretStr("sqlite+aiosqlite:///corepoint.db")
     pool_size: int = 5  # one API process serves few statements at once
     max_overflow: int = 10
+    checkout_seconds: float = 2.0  # for a connection that answers: a client that hears 503 soon can try again soon
     connect_seconds: float = 5.0
     statement_seconds: float = 15.0  # above any query we make, below a client's patience
+    idle_seconds: float = 20.0  # then PostgreSQL ends a transaction whose owner hangs or is cut off, and frees its rows
     busy_seconds: float = 15.0  # SQLite: how long a writer waits for the one before
 
 
@@ -39,7 +41,8 @@ class PrefectSettings(_Section):
 
 class MlflowSettings(_Section):
     tracking_uri: str | None = None
-    timeout_seconds: float = 20.0
+    timeout_seconds: float = 20.0  # below the lease of a row of work
+    away_seconds: float = 20.0  # not asked for so long after it did not answer; all is mirrored 40 s after it is back
 
 
 class QueueSettings(_Section):
@@ -57,11 +60,13 @@ class PodSettings(_Section):
     # looks of the watchdog (160 MiB). Less, and the kernel would end the pod before we can say why.
     reserve_bytes: int = Field(default=GIB // 2, gt=0)
     concurrency: int = Field(default=10, ge=1)  # Jobs at once: a sweep of thousands must not fill the scheduler
+    start_seconds: float = 600.0  # a node may have to be made and a large image pulled; then nothing will change
+    keep_seconds: float = 300.0  # of a Job that has ended, for its pod's log, should the template say more
 
 
 class LeaseSettings(_Section):
     heartbeat_seconds: float = 3.0  # carries cancel, so it bounds how late a cancel is heard
-    lease_seconds: float = 90.0  # 30 missed heartbeats: a node's reboot passes, a lost worker is noticed
+    lease_seconds: float = 80.0  # 27 missed heartbeats; with a turn of the reconciler, lost is noticed within 90 s
     attempts: int = 5  # a batch that loses its worker five times is itself the likely cause
     pending_seconds: float = (
         60.0  # Prefect leaves a flow run PENDING for ever when its worker vanishes before starting it
@@ -70,11 +75,41 @@ class LeaseSettings(_Section):
 
 class DispatcherSettings(_Section):
     poll_seconds: float = 1.0  # a missed wake-up costs at most this
-    reconcile_seconds: float = 15.0
+    reconcile_seconds: float = 15.0  # rest of a group of reconcilers that has no reason for another
+    turn_seconds: float = 40.0  # a reconciler's turn: some bounded calls; what it does not get to, the next turn does
     lease_seconds: float = 30.0  # above the timeout of every gateway call a row needs
     page: int = 50
     backoff_seconds: float = 1.0
     backoff_limit_seconds: float = 60.0
+
+
+class ScheduleSettings(_Section):
+    late_seconds: float = 300.0  # a restart of any part passes within it, and delays what was planned; later is missed
+    # Prefect plans a schedule within 5 s of its change and a due flow run is adopted within 2 s: a time that nobody
+    # came for by then is not going to be started by Prefect.
+    grace_seconds: float = 15.0
+    missed_limit: int = Field(default=1_000, ge=1)  # of one experiment; those before are neither run nor counted
+    page: int = Field(default=100, ge=1)  # flow runs, experiments, or missed times of one experiment, in one step
+    adopt_seconds: float = 1.0  # rest between two looks for due flow runs: a share of how late a run may be
+
+
+class RetentionSettings(_Section):
+    """What is deleted as it grows old, by the dispatcher. Days count from the end; 0 is for ever. See retention.md."""
+
+    enabled: bool = True  # else only what somebody deletes goes
+    turn_seconds: float = Field(default=3600.0, gt=0)  # ages are days
+    page: int = Field(default=200, ge=1)  # at a time; a turn ends after half a minute, the next goes on
+    runs_days: int = Field(default=365, ge=0)
+    runs_per_experiment: int = Field(default=1000, ge=0)  # six weeks of an hourly schedule
+    artifacts_days: int = Field(default=90, ge=0)  # labels are nearly all of the bytes, and are seldom read again
+    previews_days: int = Field(default=7, ge=0)  # nothing is concluded from them
+    events_days: int = Field(default=180, ge=0)  # of runs that have ended
+    requests_days: int = Field(default=7, ge=0)  # answers kept for an Idempotency-Key: no client repeats for longer
+    flow_runs_days: int = Field(default=14, ge=0)  # ended ones in Prefect, with their logs
+    applications_days: int = Field(default=7, ge=0)  # SparkApplications that the operator's time to live left behind
+    uploads_days: int = Field(default=7, ge=0)  # that no dataset is made of
+    # Objects of what was deleted go this much later: a worker that was cut off may still write until then.
+    objects_days: int = Field(default=1, ge=1)
 
 
 class ApiSettings(_Section):
@@ -148,6 +183,8 @@ class Settings(BaseSettings):
     mlflow: MlflowSettings = MlflowSettings()
     leases: LeaseSettings = LeaseSettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
+    schedules: ScheduleSettings = ScheduleSettings()
+    retention: RetentionSettings = RetentionSettings()
     api: ApiSettings = ApiSettings()
     datasets: DatasetSettings = DatasetSettings()
     notifications: NotificationSettings = NotificationSettings()

@@ -84,8 +84,12 @@ class WorkerSettings(BaseSettings):
     cache: Path = Path(tempfile.gettempdir()) / "corepoint-cache"  # prepared datasets, shared by the batches of a pod
     connect_seconds: float = 5.0
     read_seconds: float = 20.0
+    # How long one object may take, an outage of the store included: a restored node or a failover passes. Heartbeats go
+    # on meanwhile, and nothing that was measured is lost before.
+    store_seconds: float = 600.0
     report_seconds: float = 600.0  # how long a finished batch keeps trying to report; its results lie in the store
     datasets: DatasetFolders = DatasetFolders()
     spark: SparkSettings = SparkSettings()
     grace_seconds: float | None = None  # from SIGTERM to SIGKILL, as the pod's terminationGracePeriodSeconds
     drain_file: Path | None = None  # set by the worker for its flow runs: once it exists, they are to give back
+    nursery_descriptor: int | None = None  # set for flow runs that start warm: the nursery that was forked for them

@@ -10,7 +10,7 @@ from pydantic import Field
 from app.contracts.base import Bytes, Message, Moment, Sha256
 from app.contracts.dataset import DatasetSpec, PreparedDataset
 from app.contracts.experiment import Protocol
-from app.contracts.failures import Failure
+from app.contracts.failures import Failure, FailureCode
 from app.contracts.measurement import Environment
 from app.contracts.states import Isolation, QueueName
 
@@ -82,19 +82,26 @@ class HeartbeatReply(Message):
     fenced: bool = False
 
 
+NoteKind = Literal["spark_submitted", "spark_waits", "spark_executors", "spark_executor_lost", "spark_ended"]
+
+
 class BatchNote(Message):
     """Something a worker saw that people will want to know: it becomes an event of the run."""
 
     attempt: int
-    kind: Literal["spark_submitted", "spark_executors", "spark_ended"]
+    kind: NoteKind
     message: str = Field(max_length=1_000)
 
 
 class BatchRelease(Message):
-    """A worker gives its batch back unfinished (it drains); saved rounds stay."""
+    """A worker gives its batch back unfinished; saved rounds stay."""
 
     attempt: int
     reason: str = Field(max_length=1_000)
+    code: FailureCode | None = Field(
+        default=None, description="what took the attempt, which then counts as lost; none: its worker drains"
+    )
+    hint: str | None = Field(default=None, max_length=1_000)
 
 
 class DatasetClaim(Message):

@@ -10,7 +10,7 @@ from pydantic import Field
 from app.contracts.base import Message
 from app.contracts.failures import Failure
 from app.contracts.measurement import Environment, MemoryFigure, Quality
-from app.contracts.states import RunState, TrialState, Verdict
+from app.contracts.states import RunState, RunTrigger, TrialState, Verdict
 
 
 class Timing(Message):
@@ -104,6 +104,8 @@ class Comparison(Message):
     description: str = ""
     run_id: UUID
     state: RunState
+    trigger: RunTrigger = RunTrigger.MANUAL
+    remarks: list[str] = Field(default_factory=list, description="what to know before its figures are used")
     reference: str
     rounds: int
     groups: list[Group]

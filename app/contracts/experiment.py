@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import AnyHttpUrl, ByteSize, Field, StringConstraints, model_validator
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, AnyHttpUrl, ByteSize, Field, StringConstraints, model_validator
 
-from app.contracts.base import API_VERSION, Document, ResourceName, Scalar
+from app.contracts.base import API_VERSION, Document, Moment, ResourceName, Scalar
 from app.contracts.states import QueueName
 
 MAX_TRIALS = 5_000
 """Trials in one run. A grid beyond it is refused before it is expanded (craft.md 4.2, quotas)."""
 MAX_AXIS = 1_000
+CRON_FIELDS = 5
+YEARS = range(2000, 2101)
+"""Of an anchor: at the ends of the calendar every computation with a zone overflows."""
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
 Axis = Annotated[list[Scalar], Field(min_length=1, max_length=MAX_AXIS)]
 Grid = dict[ParameterName, Scalar | Axis]
@@ -54,19 +61,61 @@ class Protocol(Document):
     seed: int = Field(default=0, ge=0, lt=2**32)
 
 
+def _must_be_cron(value: str) -> str:
+    fields = value.split()
+    if len(fields) != CRON_FIELDS:
+        raise ValueError("five fields are needed: minute, hour, day of month, month, day of week")
+    days, weekdays = fields[2], fields[4]
+    if days != "*" and weekdays != "*" and "*" in (days[0], weekdays[0]):
+        # Debian's cron wants both to match there, Prefect one of them.
+        raise ValueError("a step over * for one kind of day cannot be combined with the other kind of day")
+    if re.search(r"\b(\w+)-\1\b", value):
+        raise ValueError("a range needs two ends")  # Prefect takes 5-5 for *
+    try:
+        next(CronSim(value, datetime(2026, 1, 1, tzinfo=UTC)))
+    except (CronSimError, StopIteration) as error:
+        raise ValueError(f"it names no time: {error}") from None
+    return value
+
+
+def _must_be_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"there is no time zone {value!r}") from None
+    return value
+
+
+def _must_be_of_our_time(value: datetime) -> datetime:
+    if value.year not in YEARS:
+        raise ValueError(f"a year from {YEARS.start} to {YEARS.stop - 1} is expected")
+    return value
+
+
 class Schedule(Document):
     """When Prefect starts runs by itself: a cron expression or an interval."""
 
-    cron: Annotated[str, StringConstraints(min_length=9, max_length=100)] | None = None
+    cron: Annotated[str, StringConstraints(min_length=9, max_length=100), AfterValidator(_must_be_cron)] | None = Field(
+        default=None, description="five fields, e.g. `0 5 * * 1-5`"
+    )
     interval_seconds: int | None = Field(default=None, ge=60, le=31_536_000)
-    timezone: Annotated[str, StringConstraints(max_length=64)] = "UTC"
-    catch_up: Literal["once", "skip"] = "skip"
+    anchor: Annotated[Moment, AfterValidator(_must_be_of_our_time)] | None = Field(
+        default=None, description="what the interval is counted from; when the experiment was created by default"
+    )
+    timezone: Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_must_be_zone)] = Field(
+        default="UTC", description="of the cron expression; an interval is the same everywhere"
+    )
+    catch_up: Literal["once", "skip"] = Field(
+        default="skip", description="what becomes of times that passed during an outage"
+    )
     paused: bool = False
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
         if (self.cron is None) == (self.interval_seconds is None):
             raise ValueError("a schedule has either cron or intervalSeconds")
+        if self.cron is not None and self.anchor is not None:
+            raise ValueError("only an interval has an anchor")
         return self
 
 

@@ -53,6 +53,7 @@ class Evidence(Message):
     cpu_pressure_share: float | None = Field(default=None, description="share of the fit some task waited for CPU")
     memory_pressure_share: float | None = None
     load_average: float | None = None
+    executors_lost: int | None = Field(default=None, description="that ended during the fit, on Spark; else None")
 
 
 class Artifact(Message):

@@ -49,6 +49,25 @@ def dataset_prefix(sha256: str) -> str:
     return f"datasets/{sha256}/"
 
 
+def dataset_versions_prefix(half: UUID) -> str:
+    """Of the versions, one at most, whose sha256 begins so."""
+    return f"datasets/{half.hex}"
+
+
+def version_id(sha256: str) -> UUID:
+    """The first half of a version's sha256: enough to know it by, and as long as every other id."""
+    return UUID(hex=sha256[:32])
+
+
+def run_prefix(run_id: UUID) -> str:
+    return f"runs/{run_id}/"
+
+
+def batches_prefix(run_id: UUID) -> str:
+    """All that its batches left, but not the manifests of its trials."""
+    return f"runs/{run_id}/batches/"
+
+
 def rounds_prefix(run_id: UUID, batch_id: UUID) -> str:
     return f"runs/{run_id}/batches/{batch_id}/rounds/"
 
@@ -69,6 +88,11 @@ def partial_round_key(run_id: UUID, batch_id: UUID, number: int, attempt: int) -
 
 def attempt_prefix(run_id: UUID, batch_id: UUID, attempt: int) -> str:
     return f"runs/{run_id}/batches/{batch_id}/a{attempt}/"
+
+
+def cancelled_key(run_id: UUID, batch_id: UUID, attempt: int) -> str:
+    """Lies there when the attempt was cancelled: a driver that is asked to stop need not finish its sample."""
+    return f"{attempt_prefix(run_id, batch_id, attempt)}cancelled"
 
 
 def labels_key(run_id: UUID, batch_id: UUID, attempt: int, trial_id: UUID) -> str:

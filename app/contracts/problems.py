@@ -22,6 +22,8 @@ class ProblemCode(StrEnum):
     NOTHING_FITS = "nothing_fits"
     ISOLATION_NOT_AVAILABLE = "isolation_not_available"
     ISOLATION_CONFLICT = "isolation_conflict"
+    PREVIEW_NOT_AVAILABLE = "preview_not_available"
+    URGENT_CONFLICT = "urgent_conflict"
     FORBIDDEN_KEY = "forbidden_key"
     NAME_TAKEN = "name_taken"
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
@@ -74,6 +76,14 @@ CATALOGUE: dict[ProblemCode, Entry] = {
         422,
         "Isolation by pod and colocation exclude each other",
         "Use `isolation: pod` without `colocate`, or `colocate: true` with `isolation: process`.",
+    ),
+    ProblemCode.PREVIEW_NOT_AVAILABLE: Entry(
+        422, "Previews are not available here", "Ask for the queue `priority` to be enabled, or start a run."
+    ),
+    ProblemCode.URGENT_CONFLICT: Entry(
+        422,
+        "The run cannot be urgent",
+        "A preview goes first anyway. `urgent` needs a run to start, of an experiment without `queue`.",
     ),
     ProblemCode.FORBIDDEN_KEY: Entry(
         422, "A key is reserved", "Keys that begin with `__prefect` are interpreted by Prefect; choose another."

@@ -52,6 +52,12 @@ class ExperimentView(Message):
     spec: ExperimentSpec
     created_at: Moment
     latest_run_id: UUID | None = None
+    next_scheduled_for: Moment | None = Field(
+        default=None, description="the next time the schedule wants; none without a schedule or while it is paused"
+    )
+    scheduled_until: Moment | None = Field(
+        default=None, description="every planned time up to then has its run, or was missed"
+    )
     links: dict[str, str] = {}
 
 
@@ -67,6 +73,12 @@ class RunView(Message):
     trials: dict[TrialState, int] = Field(default_factory=dict, description="number of trials in each state")
     reused_trials: int = 0
     cancel_requested: bool = False
+    urgent: bool = Field(default=False, description="what fits `default` was sent to `priority`")
+    pinned: bool = Field(default=False, description="retention leaves it alone")
+    artifacts_deleted_at: Moment | None = Field(
+        default=None, description="since then labels and rounds are gone; manifests and figures stay"
+    )
+    remarks: list[str] = Field(default_factory=list, description="what to know before its figures are used")
     failure: Failure | None = None
     links: dict[str, str] = {}
 
@@ -131,9 +143,10 @@ class PlannedTrial(Message):
 
 
 class PlanView(Message):
-    """POST /v1/experiments?dry_run=true: what would be done, nothing is written."""
+    """With dry_run=true, of an experiment or a run: what would be done, nothing is written."""
 
     trials: list[PlannedTrial]
     batches: int
     queues: dict[QueueName, int] = Field(description="batches per queue")
     waiting_for_datasets: list[str] = Field(default_factory=list, description="not yet prepared, so not estimated")
+    remarks: list[str] = Field(default_factory=list, description="what to know before it is started")

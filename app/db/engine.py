@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from app.settings import DatabaseSettings
 
 NOTIFY_CHANNEL = "corepoint_work"
+APPLICATION = "corepoint"
 _WAKE = "corepoint_wake"
 _LISTEN_CHECK_SECONDS = 5.0  # how late a broken connection is noticed
 
@@ -31,24 +32,33 @@ class Database:
         self.work_arrived = asyncio.Event()
         self.engine = _make_engine(settings)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._checkout_seconds = settings.checkout_seconds
         # SQLite upgrades a read transaction to a write one by failing; asking for the write lock first waits instead.
         self._writer = self.engine.execution_options(corepoint_write=True)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         async with AsyncSession(self.engine, expire_on_commit=False, autoflush=False) as session:
+            await self._check_out(session)
             yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         async with AsyncSession(self._writer, expire_on_commit=False) as session:
             async with session.begin():
+                await self._check_out(session)
                 yield session
                 wake = session.info.get(_WAKE, False)
                 if wake and not self.is_sqlite:
                     await session.execute(text(f"NOTIFY {NOTIFY_CHANNEL}"))
             if wake:
                 self.work_arrived.set()
+
+    async def _check_out(self, session: AsyncSession) -> None:
+        """A connection that answers, or TimeoutError. SQLite has one writer after the other, and its own limit."""
+        if not self.is_sqlite:
+            async with asyncio.timeout(self._checkout_seconds):
+                await session.connection()
 
     async def listen(self) -> None:
         """Set `work_arrived` whenever another process commits work, until cancelled (PostgreSQL only).
@@ -58,7 +68,7 @@ class Database:
         if self.is_sqlite:
             return
         while True:
-            with suppress(OSError, SQLAlchemyError, asyncpg.PostgresError):
+            with suppress(OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 async with self.engine.connect() as connection:
                     raw = await connection.get_raw_connection()
                     driver: asyncpg.Connection = raw.driver_connection
@@ -88,7 +98,11 @@ def _make_engine(settings: DatabaseSettings) -> AsyncEngine:
         connect_args={
             "timeout": settings.connect_seconds,
             "command_timeout": settings.statement_seconds,
-            "server_settings": {"statement_timeout": str(int(settings.statement_seconds * 1000))},
+            "server_settings": {
+                "application_name": APPLICATION,
+                "statement_timeout": str(int(settings.statement_seconds * 1000)),
+                "idle_in_transaction_session_timeout": str(int(settings.idle_seconds * 1000)),
+            },
         },
     )
 

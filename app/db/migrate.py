@@ -29,6 +29,11 @@ def head() -> str:
     return revision
 
 
+def revisions() -> list[str]:
+    """All of them, the first one first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
+
+
 def knows(revision: str) -> bool:
     """Whether this version has the revision. One it has not was made by a newer version: migrations only add."""
     return any(script.revision == revision for script in ScriptDirectory.from_config(_config()).walk_revisions())

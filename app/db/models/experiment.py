@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.contracts.states import Isolation, QueueName
@@ -12,9 +12,13 @@ from app.db.models.base import Base, Json, UtcDateTime, state_column
 
 
 class Experiment(Base):
-    """`scheduled_until`: every planned time up to then is accounted for, by a run or by a change of the schedule."""
+    """`scheduled_until`: every planned time up to then is accounted for, by a run or by a change of the schedule.
+
+    `scheduled_next` is the first time after it that the schedule wants; none without a schedule or while it is paused.
+    """
 
     __tablename__ = "experiment"
+    __table_args__ = (Index(None, "scheduled_next"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(63), unique=True)
@@ -23,6 +27,7 @@ class Experiment(Base):
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     scheduled_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    scheduled_next: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Deployment(Base):

@@ -35,6 +35,7 @@ class Run(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     notified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     pinned: Mapped[bool] = mapped_column(default=False, server_default=false())
+    urgent: Mapped[bool] = mapped_column(default=False, server_default=false())
     artifacts_deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
@@ -74,13 +75,17 @@ class Batch(Base):
 
 
 class Trial(Base):
-    """One algorithm with one parameter set on one dataset version and size. Derived from the manifest when it ends."""
+    """One algorithm with one parameter set on one dataset version and size. Derived from the manifest when it ends.
+
+    `reused_run_id`: the run that has the manifest and labels of a reused result; it stays while this row does.
+    """
 
     __tablename__ = "trial"
     __table_args__ = (
         Index(None, "run_id", "position"),
         Index(None, "batch_id"),
         Index(None, "reuse_key", "state"),
+        Index(None, "reused_run_id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -106,6 +111,7 @@ class Trial(Base):
     version: Mapped[int] = mapped_column(default=1)
     reuse_key: Mapped[str | None] = mapped_column(String(64))
     reused_from: Mapped[UUID | None]
+    reused_run_id: Mapped[UUID | None]
     measured_batch_id: Mapped[UUID | None]
     manifest_key: Mapped[str | None] = mapped_column(String(512))
     manifest: Mapped[dict[str, Any] | None] = mapped_column(Json, deferred=True)

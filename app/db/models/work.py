@@ -17,6 +17,9 @@ class WorkKind(StrEnum):
     DATASET = "dataset"  # a preparation flow run exists
     TRIAL = "trial"  # mirrored in MLflow
     FORGET = "forget"  # Prefect deployments of a deleted experiment
+    RUN_OBJECTS = "run_objects"  # of a run that is deleted, or whose artifacts are
+    DATASET_OBJECTS = "dataset_objects"  # of a version that no dataset has any more
+    UPLOAD = "upload"  # bytes that no dataset is made of
 
 
 class Work(Base):
