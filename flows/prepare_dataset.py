@@ -23,8 +23,8 @@ def prepare_dataset(dataset_id: str, attempt: int) -> None:
     with ControlPlane(settings) as control_plane:
         try:
             assignment = control_plane.claim_dataset(claim)
+            report = attempt_dataset(control_plane, assignment, settings)
         except StaleAttemptError as error:
             log.warning("nothing to do: %s", error)
             return
-        report = attempt_dataset(control_plane, assignment, settings)
         log.info("dataset %s: %s", assignment.spec.name, report.failure.message if report.failure else "ready")

@@ -15,7 +15,10 @@ class Cancelled(Exception):  # noqa: N818 - an outcome that was asked for, not a
 
 
 class Drained(Exception):  # noqa: N818 - an outcome that was asked for, not an error
-    """The worker wants to stop: the current sample was finished and is saved with the other ones of its round."""
+    """The worker wants to stop: the current sample was finished and is saved with the other ones of its round.
+
+    Its message, if it has one, says who wants it.
+    """
 
 
 class Asked(Protocol):

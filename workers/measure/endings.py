@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ByteSize
 
 from app.contracts.failures import Failure, FailureCode
-from workers.measure import text
+from workers.measure import cgroup, text
 from workers.measure.nursery import Child
 from workers.measure.phases import Reached
 from workers.measure.watchdog import Breach, Death
@@ -17,9 +17,14 @@ from workers.measure.watchdog import Breach, Death
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
 
 
-def came_from_outside(death: Death) -> bool:
-    """SIGKILL or SIGTERM that we did not send, or the nursery's death: worth one more try."""
-    return death.exited is None or _signal(death.exited.status) in FROM_OUTSIDE
+def is_worth_repeating(ended: Breach | Death, failure: Failure | None) -> bool:
+    """After SIGKILL or SIGTERM that we did not send, or the nursery's death.
+
+    Not after the kernel's OOM killer: it would come again, and might take the whole pod.
+    """
+    if isinstance(ended, Breach) or (failure is not None and failure.code is FailureCode.OOM_KILLED):
+        return False
+    return ended.exited is None or _signal(ended.exited.status) in FROM_OUTSIDE
 
 
 def _signal(status: int) -> int | None:
@@ -56,6 +61,11 @@ def _readable(size: int) -> str:
 
 def death_failure(death: Death, child: Child, reached: Reached, *, oom_kills: int) -> Failure:
     detail: dict[str, Any] = {"phase": reached.phase, "log_tail": text.tail(child.log_file)}
+    if oom_kills:
+        limit = cgroup.read_limits().memory_bytes
+        its = f"its memory limit of {_readable(limit)}" if limit is not None else "its memory limit"
+        message = f"the kernel killed a process of the sample in the phase {reached.phase}: the pod was at {its}"
+        return Failure.of(FailureCode.OOM_KILLED, message, oom_kills=oom_kills, limit_bytes=limit, **detail)
     if death.exited is None:
         return Failure.of(FailureCode.KILLED, "the fork server was ended from outside, its children with it", **detail)
     number = _signal(death.exited.status)
@@ -68,7 +78,6 @@ def death_failure(death: Death, child: Child, reached: Reached, *, oom_kills: in
     name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
     detail["signal"] = name
     if number in FROM_OUTSIDE:
-        by = "the kernel's OOM killer" if oom_kills else "something outside corepoint"
-        message = f"{name} from {by} ended the child in the phase {reached.phase}"
-        return Failure.of(FailureCode.KILLED, message, oom_kills=oom_kills, **detail)
+        message = f"{name} from something outside corepoint ended the child in the phase {reached.phase}"
+        return Failure.of(FailureCode.KILLED, message, **detail)
     return Failure.of(FailureCode.CRASH, f"{name} ended the child in the phase {reached.phase}", **detail)

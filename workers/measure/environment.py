@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -18,7 +19,7 @@ _CPU_KEYS = ("model name", "Model", "Hardware", "CPU part")
 
 
 def capture() -> Environment:
-    """Read once per worker; cheap except where Java hides its version (then one JVM start)."""
+    """Cheap when repeated: versions are looked up once per process. (A quota may change, versions do not.)"""
     limits = cgroup.read_limits()
     cpus, memory = len(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Environment(
@@ -53,6 +54,7 @@ def _version(distribution: str) -> str | None:
         return None
 
 
+@cache
 def _libraries() -> dict[str, str]:
     found = {name: version for name in LIBRARIES if (version := _version(name)) is not None}
     for entry in metadata.entry_points(group="corepoint.algorithms"):
@@ -65,8 +67,11 @@ def java_version() -> str | None:
     """From the `release` file of the installation ($JAVA_HOME, else the `java` on PATH); None without Java."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin" if home else None)
-    if java is None:
-        return None
+    return _version_of_java(java) if java is not None else None
+
+
+@cache
+def _version_of_java(java: str) -> str | None:
     try:
         match = re.search(r'^JAVA_VERSION="([^"]+)"', (Path(java).resolve().parents[1] / "release").read_text(), re.M)
     except OSError:

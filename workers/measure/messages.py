@@ -22,6 +22,7 @@ LABELS_FILE = "labels.parquet"
 class ForkRequest(Message):
     """Parent to nursery, with one end of the child's channel attached."""
 
+    kind: Literal["child"] = "child"
     algorithm: str
     import_path: str | None = Field(default=None, description="module:Class; the registry's adapter by default")
     threads: int = Field(ge=1)
@@ -30,8 +31,20 @@ class ForkRequest(Message):
     requested_at: float = Field(description="CLOCK_MONOTONIC of the parent, for the phase `start`")
 
 
+class NestRequest(Message):
+    """To a nursery, with one end of a control channel attached: fork a nursery that serves that channel until it is
+    closed. Nothing is said of it on the channel that asked."""
+
+    kind: Literal["nest"] = "nest"
+
+
+class NurseryRequest(Message):
+    asked: ForkRequest | NestRequest = Field(discriminator="kind")
+
+
 class NurseryReady(Message):
     kind: Literal["ready"] = "ready"
+    pid: int
     threads: int = Field(description="of the nursery itself; above 1 a fork is not safe")
 
 

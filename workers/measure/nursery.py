@@ -26,14 +26,19 @@ from workers.measure.messages import (
     ForkRequest,
     NurseryMessage,
     NurseryReady,
+    NurseryRequest,
     receive,
 )
-from workers.measure.threads import THREAD_VARIABLES
+from workers.measure.threads import SINGLE_THREADED
 
 log = structlog.get_logger()
 
 START_SECONDS = 120.0
 """Bound on importing the libraries, on a cold and busy node."""
+GIVEN_SECONDS = 30.0
+"""A nursery that was given to us and is not ready by then hangs: we start our own."""
+
+CLOSE_SECONDS = 5.0
 
 ALLOWED = {"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "JAVA_HOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
 ALLOWED_PREFIXES = ("SPARK", "PYSPARK", "COVERAGE_")
@@ -65,23 +70,35 @@ def scrubbed_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in ALLOWED or name.startswith(ALLOWED_PREFIXES)}
     paths = [str(Path(workers.__file__).resolve().parents[1])]
     paths += [str(Path(path).resolve()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    return kept | {
-        **dict.fromkeys(THREAD_VARIABLES, "1"),
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-        # jemalloc in pyarrow starts a thread of its own on import, which a fork would lose.
-        "JE_ARROW_MALLOC_CONF": "background_thread:false",
-    }
+    return kept | {**SINGLE_THREADED, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+
+
+def start_fork_server() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """The process, which dies with the calling thread, and our end of its control channel."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "workers.measure.forkserver", str(theirs.fileno()), str(os.getpid())],
+            env=scrubbed_environment(),
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+    return process, ours
 
 
 class Nursery:
     """Start it from the thread that measures: the nursery dies with the thread that started it.
 
-    Starting returns at once; the first `fork` waits until the libraries are imported. Not safe for threads.
+    Starting returns at once; the first `fork` waits until the libraries are imported. Not safe for threads. `given` is
+    the control channel of a nursery that somebody else has forked for us; should it fail us, we start our own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: socket.socket | None = None) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._control = given
+        self._given_until = time.monotonic() + GIVEN_SECONDS if given is not None else None
+        self._pid: int | None = None
         self._ready = False
         self._exits: dict[int, Exited] = {}
         self._live: set[int] = set()
@@ -95,23 +112,13 @@ class Nursery:
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process is not None else None
+        return self._pid
 
     def start(self) -> None:
         """Begin to start it if it is not running."""
-        if self._process is not None:
-            return
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "workers.measure.forkserver", str(theirs.fileno()), str(os.getpid())],
-                env=scrubbed_environment(),
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        self._control = ours
-        self._ready = False
+        if self._control is None:
+            self._process, self._control = start_fork_server()
+            self._pid = self._process.pid
 
     def fork(self, request: ForkRequest) -> Child:
         """A new child. Restarts a dead nursery first. Raises NurseryLostError if it dies meanwhile."""
@@ -122,7 +129,8 @@ class Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
-                socket.send_fds(self._control, [request.model_dump_json().encode()], [theirs.fileno()])
+                asked = NurseryRequest(asked=request).model_dump_json().encode()
+                socket.send_fds(self._control, [asked], [theirs.fileno()])
                 pid = self._forked()
             except (OSError, NurseryLostError) as error:
                 ours.close()
@@ -134,7 +142,26 @@ class Nursery:
     def ready(self, timeout: float) -> bool:
         """Whether the libraries are imported, after at most `timeout` seconds. Raises NurseryLostError."""
         self.start()
-        return self._ready or (self._hear(timeout) and self._ready)
+        if self._ready:
+            return True
+        if self._given_until is None:
+            return self._hear(timeout) and self._ready
+        return self._given_is_ready(timeout, self._given_until)
+
+    def _given_is_ready(self, timeout: float, until: float) -> bool:
+        try:
+            heard = self._hear(timeout)
+        except NurseryLostError:
+            self._replace_given("it is dead")
+            return False
+        if not self._ready and time.monotonic() > until:
+            self._replace_given("it is not ready in time")
+        return heard and self._ready
+
+    def _replace_given(self, why: str) -> None:
+        log.warning("the nursery that was given is of no use, starting another", reason=why)
+        self._lost()
+        self.start()
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -161,7 +188,7 @@ class Nursery:
             self._exits[said.pid] = said
             self._live.discard(said.pid)
         elif isinstance(said, NurseryReady):
-            self._ready = True
+            self._ready, self._pid = True, said.pid
             if said.threads > 1:
                 log.warning("the fork server has threads, children may hang", threads=said.threads)
 
@@ -210,25 +237,32 @@ class Nursery:
 
     def close(self) -> None:
         """End the nursery and everything below it. Idempotent."""
-        if self._process is None:
+        if self._control is None:
             return
-        if self._control is not None:
-            self._control.close()
-        try:
-            self._process.wait(timeout=5.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+        deadline = time.monotonic() + CLOSE_SECONDS
+        while self._speaks(max(0.0, deadline - time.monotonic())):
+            pass
         self._lost()
+
+    def _speaks(self, timeout: float) -> bool:
+        """Whether it says anything before it ends."""
+        assert self._control is not None  # noqa: S101 - the caller saw it
+        if not select.select([self._control], [], [], timeout)[0]:
+            return False
+        return receive(self._control, NurseryMessage) is not None
 
     def _lost(self) -> None:
         """Forget a dead nursery. Its children died with it; what they had started may still run."""
-        if self._process is not None:
-            processes.kill_session(self._process.pid)
-            self._process.wait()
         if self._control is not None:
             self._control.close()
+        if self._pid is not None:
+            processes.kill_session(self._pid)
+        if self._process is not None:
+            self._process.wait()
         for pid in self._live:
             processes.kill_session(pid)
-        self._process, self._control, self._ready = None, None, False
+        self._process, self._control, self._pid, self._ready, self._given_until = None, None, None, False, None
         self._live.clear()
         self._exits.clear()

@@ -129,7 +129,8 @@ class Sampler:
         if isinstance(ended, FitReply):
             reply, outside = self._completed(ended, watch, number), False
         else:
-            reply, outside = self._failed(ended, child), isinstance(ended, Death) and endings.came_from_outside(ended)
+            reply = self._failed(ended, child)
+            outside = endings.is_worth_repeating(ended, reply.failure)
         self._part(child, contender, keep=reply.failure is None)
         return reply, child.folder / LABELS_FILE if number == MEMORY_ROUND else None, outside
 

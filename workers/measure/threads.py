@@ -16,6 +16,12 @@ THREAD_VARIABLES = (
     "LOKY_MAX_CPU_COUNT",
     "PARLAY_NUM_THREADS",
 )
+SINGLE_THREADED = {
+    **dict.fromkeys(THREAD_VARIABLES, "1"),
+    # jemalloc in pyarrow starts a thread of its own on import.
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+"""Environment of a process that imports numeric libraries and then forks: threads do not survive that, locks do."""
 
 
 def limit_threads(threads: int) -> object:
