@@ -18,7 +18,8 @@ from app.contracts.states import DatasetState
 from app.contracts.views import PlannedTrial, PlanView
 from app.datasets import service as datasets
 from app.db.models import Dataset
-from app.domain.plan import DatasetFacts, Plan, QueueCapacity, Trial, check, make_plan
+from app.domain.plan import DatasetFacts, Pace, Plan, QueueCapacity, Trial, check, make_plan
+from app.domain.preview import refuse_too_many, remark
 from app.problems import RefusedError
 from app.resources import Resources
 from app.settings import Settings
@@ -26,26 +27,39 @@ from app.settings import Settings
 _NOBODY = UUID(int=0)  # a plan that is thrown away belongs to no run
 
 
-async def checked_plan(session: AsyncSession, spec: ExperimentSpec, resources: Resources) -> PlanView:
+async def checked_plan(
+    session: AsyncSession, spec: ExperimentSpec, resources: Resources, pace: Pace = Pace.USUAL
+) -> PlanView:
     """The plan over those datasets that are ready. Raises PlanError or RefusedError; the datasets stay until commit."""
-    check(spec, resources.catalogue)
+    trials = check(spec, resources.catalogue)
+    if pace is Pace.PREVIEW:
+        refuse_too_many(trials)
     _check_settings(spec, resources.settings)
     found = await datasets.used_by(session, spec.datasets)
     _check_datasets(spec, found)
     waiting = [name for name in spec.datasets if found[name].prepared is None]
     ready = [name for name in spec.datasets if found[name].prepared is not None]
+    remarks = _remarks(spec, waiting) if pace is Pace.PREVIEW else []
     if not ready:
-        return PlanView(trials=[], batches=0, queues={}, waiting_for_datasets=waiting)
+        return PlanView(trials=[], batches=0, queues={}, waiting_for_datasets=waiting, remarks=remarks)
     narrowed = spec.model_copy(update={"datasets": ready})
     facts = {name: _facts(found[name]) for name in ready}
     queues = [
         QueueCapacity(name=name, memory_bytes=queue.memory_bytes, threads=queue.threads)
         for name, queue in resources.settings.queues.items()
     ]
-    plan = await asyncio.to_thread(_plan, narrowed, facts, resources.catalogue, queues)
+    plan = await asyncio.to_thread(_plan, narrowed, facts, resources.catalogue, queues, pace)
     if not waiting:
         _check_fit(plan)
-    return _view(plan, waiting)
+    return _view(plan, waiting, remarks)
+
+
+def _remarks(spec: ExperimentSpec, waiting: Sequence[str]) -> list[str]:
+    """Of a preview."""
+    said = [remark(spec)]
+    if waiting:
+        said.append(f"It waits for {', '.join(waiting)}: datasets are prepared on the queue default.")
+    return said
 
 
 def _plan(
@@ -53,8 +67,9 @@ def _plan(
     facts: Mapping[str, DatasetFacts],
     catalogue: Mapping[str, Any],
     queues: Sequence[QueueCapacity],
+    pace: Pace,
 ) -> Plan:
-    return make_plan(spec, _NOBODY, facts, catalogue, queues)
+    return make_plan(spec, _NOBODY, facts, catalogue, queues, pace)
 
 
 def _check_settings(spec: ExperimentSpec, settings: Settings) -> None:
@@ -102,12 +117,13 @@ def _facts(row: Dataset) -> DatasetFacts:
     )
 
 
-def _view(plan: Plan, waiting: list[str]) -> PlanView:
+def _view(plan: Plan, waiting: list[str], remarks: list[str]) -> PlanView:
     return PlanView(
         trials=[_planned(trial) for trial in plan.trials],
         batches=len(plan.batches),
         queues=dict(Counter(batch.queue for batch in plan.batches)),
         waiting_for_datasets=waiting,
+        remarks=remarks,
     )
 
 

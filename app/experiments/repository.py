@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.contracts.states import RunTrigger
 from app.db.models import Experiment, Run
 
 Found = Row[tuple[Experiment, UUID | None]]
@@ -33,9 +34,10 @@ async def name_is_taken(session: AsyncSession, name: str) -> bool:
 
 
 def _with_latest_run() -> Select[tuple[Experiment, UUID | None]]:
+    # A preview is no measurement, so nobody who asks for an experiment's result is given one.
     latest = (
         select(Run.id)
-        .where(Run.experiment_id == Experiment.id)
+        .where(Run.experiment_id == Experiment.id, Run.trigger != RunTrigger.PREVIEW)
         .order_by(Run.id.desc())
         .limit(1)
         .correlate(Experiment)

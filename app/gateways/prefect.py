@@ -18,6 +18,12 @@ HTTP_NOT_FOUND = 404
 HTTP_CONFLICT = 409
 HTTP_TOO_MANY_REQUESTS = 429
 HTTP_UNAVAILABLE = 503
+FLOW_RUNS_PAGE = 200  # Prefect gives no more at once
+# Its server is one process: fifty calls at once take it longer than each caller waits, and then come again.
+AT_ONCE = 8
+WAIT_SECONDS = 20.0
+OUR_TAG = "corepoint"
+PLANNED_TAG = "auto-scheduled"  # Prefect's, of what its scheduler made
 TERMINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 # Previews overtake everything else, the rest is served alike (1 is the highest priority).
 PRIORITIES = {QueueName.PRIORITY: 1, QueueName.DEFAULT: 2, QueueName.HIGH_MEMORY: 3, QueueName.SPARK: 4}
@@ -42,6 +48,15 @@ class DeploymentSpec:
 
 
 @dataclass(frozen=True)
+class DueFlowRun:
+    """A flow run that Prefect planned, that is due, and that nobody has adopted or started."""
+
+    id: str
+    experiment_id: UUID
+    planned_for: datetime
+
+
+@dataclass(frozen=True)
 class FlowRunState:
     """A state's type (SCHEDULED, PENDING, RUNNING, …) and when the flow run came into it."""
 
@@ -59,7 +74,8 @@ class PrefectGateway:
         self._passthrough_seconds = settings.passthrough_seconds
         self._client = httpx.AsyncClient(
             base_url=settings.api_url,
-            timeout=settings.timeout_seconds,
+            timeout=httpx.Timeout(settings.timeout_seconds, pool=WAIT_SECONDS),
+            limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE),
             auth=_authentication(settings),
             headers={"Authorization": f"Bearer {settings.api_key.get_secret_value()}"} if settings.api_key else None,
         )
@@ -115,6 +131,13 @@ class PrefectGateway:
         deployment = await self._call("/deployments/", body)
         return str(deployment["id"])
 
+    async def deployment_schedules(self, deployment_id: str) -> set[tuple[str, bool]] | None:
+        """Slug of each schedule and whether it is active; None if Prefect does not know the deployment."""
+        response = await self._send("GET", f"/deployments/{deployment_id}", expected=HTTP_NOT_FOUND)
+        if response.status_code == HTTP_NOT_FOUND:
+            return None
+        return {(str(schedule["slug"]), bool(schedule["active"])) for schedule in response.json()["schedules"]}
+
     async def delete_deployment(self, deployment_id: str) -> None:
         await self._send("DELETE", f"/deployments/{deployment_id}", expected=HTTP_NOT_FOUND)
 
@@ -148,22 +171,56 @@ class PrefectGateway:
             raise DeploymentMissingError(deployment_id)
         return str(response.json()["id"])
 
+    async def due_flow_runs(self, moment: datetime, limit: int) -> list[DueFlowRun]:
+        """The longest due first."""
+        body = {
+            "work_pools": {"name": {"any_": [self.pool]}},
+            "flow_runs": {
+                "state": {"type": {"any_": ["SCHEDULED"]}},
+                "next_scheduled_start_time": {"before_": moment.isoformat()},
+                "tags": {"all_": [PLANNED_TAG, OUR_TAG]},
+            },
+            "sort": "NEXT_SCHEDULED_START_TIME_ASC",
+            "limit": min(limit, 200),
+        }
+        found = await self._call("/flow_runs/filter", body)
+        return [
+            DueFlowRun(
+                str(flow_run["id"]),
+                UUID(flow_run["parameters"]["experiment_id"]),
+                datetime.fromisoformat(flow_run["expected_start_time"]),
+            )
+            for flow_run in found
+            if "experiment_id" in flow_run["parameters"]  # a person may have changed them
+        ]
+
+    async def give_batch(self, flow_run_id: str, parameters: Mapping[str, Any], tags: Sequence[str]) -> None:
+        """A planned flow run is one of a batch from now on, and `due_flow_runs` knows it no more."""
+        body = {"parameters": dict(parameters), "tags": list(tags)}
+        await self._send("PATCH", f"/flow_runs/{flow_run_id}", body, expected=HTTP_NOT_FOUND)
+
     async def flow_run_state(self, flow_run_id: str) -> FlowRunState | None:
         """None if Prefect does not know the flow run."""
         response = await self._send("GET", f"/flow_runs/{flow_run_id}", expected=HTTP_NOT_FOUND)
         if response.status_code == HTTP_NOT_FOUND:
             return None
-        state = response.json()["state"]
-        return FlowRunState(str(state["type"]), datetime.fromisoformat(state["timestamp"]))
+        return _state(response.json())
+
+    async def flow_run_states(self, flow_run_ids: Sequence[str]) -> dict[str, FlowRunState]:
+        """By id, of up to FLOW_RUNS_PAGE flow runs; those that Prefect does not know are missing."""
+        body = {"flow_runs": {"id": {"any_": list(flow_run_ids)}}, "limit": FLOW_RUNS_PAGE}
+        return {str(found["id"]): _state(found) for found in await self._call("/flow_runs/filter", body)}
 
     async def has_infrastructure(self, flow_run_id: str) -> bool:
         """Whether a worker has started something for it: a process, or a Job whose pod may still wait for a node."""
         response = await self._send("GET", f"/flow_runs/{flow_run_id}", expected=HTTP_NOT_FOUND)
         return response.status_code != HTTP_NOT_FOUND and bool(response.json().get("infrastructure_pid"))
 
-    async def set_flow_run_state(self, flow_run_id: str, state: str, force: bool = False) -> None:
+    async def set_flow_run_state(
+        self, flow_run_id: str, state: str, force: bool = False, message: str | None = None
+    ) -> None:
         """Propose a state; a flow run that is gone is as good as set."""
-        body = {"state": {"type": state}, "force": force}
+        body = {"state": {"type": state, "message": message}, "force": force}
         await self._send("POST", f"/flow_runs/{flow_run_id}/set_state", body, expected=HTTP_NOT_FOUND)
 
     async def run_logs(self, flow_run_ids: list[str], limit: int) -> list[str] | None:
@@ -176,18 +233,29 @@ class PrefectGateway:
             return None
         return [f"{entry['timestamp']} {entry['message']}" for entry in response.json()]
 
+    async def delete_flow_runs(self, ended_before: datetime) -> int:
+        """A page of ours that have ended; how many that was. Their logs go with them."""
+        body = {
+            "flow_runs": {
+                "tags": {"all_": [OUR_TAG]},
+                "state": {"type": {"any_": sorted(TERMINAL_STATES)}},
+                "end_time": {"before_": ended_before.isoformat()},
+            }
+        }
+        return len((await self._call("/flow_runs/bulk_delete", body))["deleted"])
+
     async def has_pool(self) -> bool:
         response = await self._send("GET", f"/work_pools/{self.pool}", expected=HTTP_NOT_FOUND)
         return response.status_code != HTTP_NOT_FOUND
 
-    async def offline_workers(self) -> list[str]:
-        """Names of the pool's workers that have stopped to poll."""
-        path = f"/work_pools/{self.pool}/workers/filter"
-        found = await self._call(path, {"workers": {"status": {"any_": ["OFFLINE"]}}})
-        return [str(worker["name"]) for worker in found]
+    async def offline_workers(self, pool: str) -> list[str]:
+        """Names of the pool's workers that have stopped to poll, a page of them; none where there is no such pool."""
+        body = {"workers": {"status": {"any_": ["OFFLINE"]}}}
+        answer = await self._send("POST", f"/work_pools/{pool}/workers/filter", body, expected=HTTP_NOT_FOUND)
+        return [] if answer.status_code == HTTP_NOT_FOUND else [str(worker["name"]) for worker in answer.json()]
 
-    async def delete_worker(self, name: str) -> None:
-        await self._send("DELETE", f"/work_pools/{self.pool}/workers/{name}", expected=HTTP_NOT_FOUND)
+    async def delete_worker(self, pool: str, name: str) -> None:
+        await self._send("DELETE", f"/work_pools/{pool}/workers/{name}", expected=HTTP_NOT_FOUND)
 
     async def _create(self, path: str, body: Mapping[str, Any]) -> bool:
         return (await self._send("POST", path, body, expected=HTTP_CONFLICT)).status_code != HTTP_CONFLICT
@@ -213,6 +281,11 @@ class PrefectGateway:
         raise AssertionError("stamina ends by returning or raising")
 
 
+def _state(flow_run: Mapping[str, Any]) -> FlowRunState:
+    state = flow_run["state"]
+    return FlowRunState(str(state["type"]), datetime.fromisoformat(state["timestamp"]))
+
+
 def _authentication(settings: PrefectSettings) -> httpx.BasicAuth | None:
     if settings.auth_string is None:
         return None
@@ -224,17 +297,3 @@ def _may_pass(error: Exception) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in {HTTP_UNAVAILABLE, HTTP_TOO_MANY_REQUESTS}
     return isinstance(error, httpx.TransportError)
-
-
-def experiment_name(experiment: str, queue: QueueName) -> str:
-    return f"{experiment}.{queue.value}"
-
-
-def pods_name(experiment: str) -> str:
-    """Of the one deployment for all isolated trials of the experiment."""
-    return f"{experiment}.pods"
-
-
-def run_key(entity_id: UUID, attempt: int) -> str:
-    """Idempotency key of an attempt: one start of a batch is exactly one flow run."""
-    return f"{entity_id}/{attempt}"

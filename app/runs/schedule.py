@@ -1,87 +1,90 @@
-"""A scheduled flow run has no batch yet: its claim creates the run, once for each planned time."""
+"""A scheduled flow run has no batch yet: whoever comes for it first makes the run of its planned time.
+
+That is the dispatcher (it adopts what is due, so that demand counts it) or the flow run itself, by its claim.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.clock import new_id
 from app.contracts.failures import Failure, FailureCode
-from app.contracts.problems import ProblemCode
-from app.contracts.states import BatchState, Isolation, QueueName, RunState, RunTrigger
-from app.db.models import Batch, Experiment, Run, WorkKind
-from app.db.work import want
+from app.contracts.states import BatchState, Isolation, QueueName
+from app.db.models import Batch, Experiment, Run
 from app.domain.plan import PlanError
-from app.problems import RefusedError, not_found
-from app.resources import Resources
 from app.runs import transitions
-from app.runs.events import record
+from app.runs.planned_times import account, run_at
 from app.runs.planning import DatasetsFailedError, DatasetsPendingError, plan_run
+from app.settings import Settings
+from workers.algorithms.adapter import Adapter
 
 SCHEDULED_ON = QueueName.DEFAULT
 """The queue of the deployment that the schedule stands on. Its workers have nothing to do with batches of others."""
 
 
+class Planner(Protocol):
+    """What planning a run needs, of the API or of the dispatcher."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def catalogue(self) -> Mapping[str, Adapter[Any]]: ...
+
+
 class NothingToClaimError(Exception):
-    """The run is written and has to stay so, but there is no batch for this flow run."""
+    """There is no batch for this flow run. What was written has to stay so: commit all the same."""
+
+
+class NotWantedError(NothingToClaimError):
+    """Nor will there be: the time is not (any more) one of the schedule, was missed, or is another flow run's."""
 
 
 async def batch_for(
     session: AsyncSession,
-    experiment_id: UUID,
+    experiment: Experiment,
     scheduled_for: datetime,
     flow_run_id: str,
     *,
-    resources: Resources,
+    planner: Planner,
     now: datetime,
-) -> tuple[UUID, int]:
-    """The batch that this flow run may claim, and its attempt.
+) -> Batch:
+    """The batch that this flow run may claim. The caller holds the lock of the experiment's row.
 
-    Raises RefusedError not_found, RefusedError stale_attempt if another flow run stands for this time, and
-    NothingToClaimError, after which the transaction must be committed nevertheless.
+    Raises NothingToClaimError.
     """
-    experiment = await session.get(Experiment, experiment_id, with_for_update=True)
-    if experiment is None:
-        raise not_found("experiment", experiment_id)
-    known = await _run(session, experiment_id, scheduled_for)
-    if known is not None:
-        return await _own_batch(session, known, flow_run_id)
-    run = Run(
-        id=new_id(),
-        experiment_id=experiment_id,
-        spec=experiment.spec,
-        trigger=RunTrigger.SCHEDULED,
-        state=RunState.PLANNING,
-        scheduled_for=scheduled_for,
-        created_at=now,
-    )
-    session.add(run)
-    try:
-        await session.flush()
-    except IntegrityError:
-        raise _stale(scheduled_for) from None
-    record(session, run.id, now, "run_created", "the run was created (scheduled)")
-    return await _planned(session, run, resources, now)
+    is_next = scheduled_for == experiment.scheduled_next
+    if scheduled_for <= now or is_next:
+        # The next one may be early: a person can start it in Prefect, and clocks differ.
+        made = await account(session, experiment, scheduled_for, now, planner.settings.schedules)
+        run = next((run for run in made if run.scheduled_for == scheduled_for), None)
+        if run is not None:
+            return await _planned(session, run, planner, now)
+    known = await run_at(session, experiment.id, scheduled_for)
+    if known is None:
+        raise NotWantedError(f"The schedule wants no run at {scheduled_for.isoformat()}.")
+    return await _own_batch(session, known, flow_run_id)
 
 
-async def _planned(session: AsyncSession, run: Run, resources: Resources, now: datetime) -> tuple[UUID, int]:
+async def _planned(session: AsyncSession, run: Run, planner: Planner, now: datetime) -> Batch:
     try:
-        await plan_run(session, run, resources.catalogue, resources.settings)
+        await plan_run(session, run, planner.catalogue, planner.settings)
     except DatasetsPendingError:
-        await want(session, WorkKind.RUN, run.id, now)
         raise NothingToClaimError("A dataset is not ready; the run is planned when it is.") from None
     except DatasetsFailedError as error:
         await transitions.fail_run(session, run, Failure.of(FailureCode.DATASET_FAILED, str(error)), now)
         raise NothingToClaimError("A dataset could not be prepared; the run has failed.") from None
     except PlanError as error:
-        await transitions.fail_run(session, run, Failure.of(FailureCode.NOT_SUPPORTED, str(error)), now)
+        message = "; ".join(found.message for found in error.errors)
+        await transitions.fail_run(session, run, Failure.of(FailureCode.NOT_SUPPORTED, message), now)
         raise NothingToClaimError("The specification cannot be planned any more; the run has failed.") from None
     await transitions.roll_up(session, run.id, now)
-    first = await session.scalar(
+    first: Batch | None = await session.scalar(
         select(Batch)
         .where(Batch.run_id == run.id, Batch.queue == SCHEDULED_ON, Batch.isolation == Isolation.PROCESS)
         .order_by(Batch.position)
@@ -89,30 +92,25 @@ async def _planned(session: AsyncSession, run: Run, resources: Resources, now: d
     )
     if first is None:
         raise NothingToClaimError(f"No batch of the run is for a worker of {SCHEDULED_ON}; others take what there is.")
-    return first.id, first.attempt
+    return first
 
 
-async def _own_batch(session: AsyncSession, run: Run, flow_run_id: str) -> tuple[UUID, int]:
+async def _own_batch(session: AsyncSession, run: Run, flow_run_id: str) -> Batch:
     """The batch that this very flow run holds already, by its earlier claim or because the dispatcher adopted it."""
     open_states = (BatchState.WAITING, BatchState.SUBMITTED, BatchState.RUNNING)
-    batch = await session.scalar(
+    batch: Batch | None = await session.scalar(
         select(Batch)
         .where(Batch.run_id == run.id, Batch.flow_run_id == flow_run_id, Batch.state.in_(open_states))
         .order_by(Batch.position)
         .limit(1)
     )
     if batch is None:
-        assert run.scheduled_for is not None  # noqa: S101 - found by it
-        raise _stale(run.scheduled_for)
-    return batch.id, batch.attempt
+        raise NotWantedError(f"The run {run.id} of this time has other flow runs, was missed, or has ended.")
+    return batch
 
 
-async def _run(session: AsyncSession, experiment_id: UUID, scheduled_for: datetime) -> Run | None:
-    query = select(Run).where(Run.experiment_id == experiment_id, Run.scheduled_for == scheduled_for)
-    found: Run | None = await session.scalar(query)
-    return found
-
-
-def _stale(scheduled_for: datetime) -> RefusedError:
-    text = f"The run planned for {scheduled_for.isoformat()} belongs to another flow run."
-    return RefusedError(ProblemCode.STALE_ATTEMPT, text)
+async def locked(session: AsyncSession, experiment_id: UUID, *, wait: bool) -> Experiment | None:
+    """The experiment, locked until the end of the transaction; None if it is gone or, without `wait`, locked."""
+    return await session.get(
+        Experiment, experiment_id, with_for_update={"skip_locked": not wait}, populate_existing=True
+    )
