@@ -96,6 +96,9 @@ class Client:
         headers = {"Idempotency-Key": str(uuid4())}
         return _json(self._send("POST", path, params=params, json=body, headers=headers))
 
+    def put(self, path: str, body: Json) -> Json:
+        return _json(self._send("PUT", path, json=body))
+
     def delete(self, path: str) -> None:
         self._send("DELETE", path)
 

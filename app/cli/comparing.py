@@ -10,7 +10,7 @@ from app.cli.output import Column, Format, Table, data, dump, note, tables
 from app.cli.settings import connection
 from app.contracts.comparison import Comparison, Entry, Group, Timing
 from app.contracts.quantities import count, duration, duration_range, factor, share, significant, size, times
-from app.contracts.states import RunState, Verdict
+from app.contracts.states import RunState, RunTrigger, Verdict
 
 _TERMINAL = {RunState.SUCCEEDED, RunState.PARTIAL, RunState.FAILED, RunState.CANCELLED}
 
@@ -31,13 +31,17 @@ def compare(reference: str, form: Format, server: str | None) -> None:
         note("Nothing has been measured yet.")
         return
     data(
-        f"{comparison.experiment}: run {comparison.run_id} {comparison.state}, "
+        f"{comparison.experiment}: {_what(comparison)} {comparison.run_id} {comparison.state}, "
         f"{comparison.rounds} rounds, reference {comparison.reference}"
     )
     tables([_table(group) for group in comparison.groups], form)
-    for line in statistics_lines(comparison):
+    for line in [*statistics_lines(comparison), *comparison.remarks]:
         note(line)
     note("FIT is median [middle half of the samples]; RATIO is reference time / this time [95 % bootstrap interval].")
+
+
+def _what(comparison: Comparison) -> str:
+    return "preview, not a measurement, run" if comparison.trigger is RunTrigger.PREVIEW else "run"
 
 
 def _table(group: Group) -> Table:

@@ -1,4 +1,4 @@
-"""Commands that change something: create, run, cancel, delete."""
+"""Commands that change something: create, run, cancel, pin, delete."""
 
 from __future__ import annotations
 
@@ -30,13 +30,16 @@ class Options:
     dry_run: bool
     server_path: bool
     timeout: str | None
+    urgent: bool = False
 
 
 def create(file: str, options: Options, form: Format, server: str | None) -> None:
     if options.wait and (options.dry_run or not options.start):
         raise UsageError("--wait has nothing to wait for with --dry-run or --no-run")
+    if options.urgent and not options.start:
+        raise UsageError("--urgent starts a run, and --no-run does not")
     clock = Clock.of(options.timeout)
-    loaded, folder = _read(file)
+    loaded, folder = read(file)
     datasets = [one.spec for one in loaded if isinstance(one.spec, DatasetSpec)]
     experiments = [one for one in loaded if isinstance(one.spec, ExperimentSpec)]
     with Client(connection(server)) as client:
@@ -46,11 +49,11 @@ def create(file: str, options: Options, form: Format, server: str | None) -> Non
         done: list[Any] = []
         for spec in datasets:
             raw, what = ensure_dataset(client, spec, folder, options.server_path)
-            done.append(_said(f"dataset/{spec.name}", what, raw, form))
+            done.append(said(f"dataset/{spec.name}", what, raw, form))
         runs: list[str] = []
         for one in experiments:
-            raw = _create_experiment(client, one, options.start)
-            done.append(_said(f"experiment/{one.spec.name}", "created", raw, form))
+            raw = create_experiment(client, one, options.start, options.urgent)
+            done.append(said(f"experiment/{one.spec.name}", "created", raw, form))
             if run_id := parse(ExperimentView, raw).latest_run_id:
                 runs.append(str(run_id))
                 if form is not Format.JSON and form is not Format.YAML:
@@ -66,14 +69,16 @@ def create(file: str, options: Options, form: Format, server: str | None) -> Non
             leave(max((for_dataset(client, spec.name, clock, quiet) for spec in datasets), default=Exit.OK))
 
 
-def start(experiment: str, wait: bool, timeout: str | None, form: Format, server: str | None) -> None:
+def start(  # noqa: PLR0917 - the command's options
+    experiment: str, urgent: bool, wait: bool, timeout: str | None, form: Format, server: str | None
+) -> None:
     clock = Clock.of(timeout)
     name = experiment.removeprefix("experiment/")
     with Client(connection(server)) as client:
-        raw = client.post(f"/v1/experiments/{segment(name)}/runs")
+        raw = client.post(f"/v1/experiments/{segment(name)}/runs", {"urgent": True} if urgent else None)
         run = parse(RunView, raw)
         if not wait:
-            _answer(raw, f"run/{run.id}", "started", form)
+            answer(raw, f"run/{run.id}", "started", form)
             return
         note(f"run/{run.id} started")
         leave(for_runs(client, [str(run.id)], clock, form))
@@ -83,7 +88,14 @@ def cancel(reference: str, form: Format, server: str | None) -> None:
     with Client(connection(server)) as client:
         run_id = client.run_id(reference)
         raw = client.post(f"/v1/runs/{run_id}/cancel")
-    _answer(raw, f"run/{run_id}", "cancel requested", form)
+    answer(raw, f"run/{run_id}", "cancel requested", form)
+
+
+def pin(reference: str, pinned: bool, form: Format, server: str | None) -> None:
+    with Client(connection(server)) as client:
+        run_id = client.run_id(reference)
+        raw = client.post(f"/v1/runs/{run_id}/{'pin' if pinned else 'unpin'}")
+    answer(raw, f"run/{run_id}", "pinned" if pinned else "unpinned", form)
 
 
 def delete(word: str, name: str | None, server: str | None) -> None:
@@ -96,7 +108,7 @@ def delete(word: str, name: str | None, server: str | None) -> None:
     data(f"{kind.singular}/{name} deleted")
 
 
-def _read(file: str) -> tuple[list[Loaded], Path]:
+def read(file: str) -> tuple[list[Loaded], Path]:
     """The documents and the folder their paths are relative to."""
     try:
         if file == "-":
@@ -108,10 +120,11 @@ def _read(file: str) -> tuple[list[Loaded], Path]:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
 
 
-def _create_experiment(client: Client, one: Loaded, start: bool) -> Any:
+def create_experiment(client: Client, one: Loaded, start: bool, urgent: bool = False) -> Any:
     body = one.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    params = {"start": None if start else "false", "urgent": "true" if urgent else None}
     try:
-        return client.post("/v1/experiments", body, start=None if start else "false")
+        return client.post("/v1/experiments", body, **params)
     except CommandError as error:
         if error.problem == ProblemCode.NAME_TAKEN:
             error.hint += f" `corepoint run {one.spec.name}` starts another run of the one that exists."
@@ -132,7 +145,7 @@ def _plan(client: Client, datasets: Sequence[DatasetSpec], experiments: Sequence
             note(f"experiment/{one.spec.name} is valid; its plan can be made once its datasets exist (dry run)")
             continue
         if form not in {Format.JSON, Format.YAML}:
-            _show_plan(one.spec.name, parse(PlanView, plans[-1]), form)
+            show_plan(one.spec.name, parse(PlanView, plans[-1]), form)
     if form in {Format.JSON, Format.YAML} and plans:
         dump(plans[0] if len(plans) == 1 else {"items": plans}, form)
 
@@ -149,7 +162,7 @@ _PLAN_COLUMNS = (
 )
 
 
-def _show_plan(name: str, plan: PlanView, form: Format) -> None:
+def show_plan(name: str, plan: PlanView, form: Format) -> None:
     queues = ", ".join(f"{number} on {queue}" for queue, number in plan.queues.items())
     heading = f"experiment/{name}: {len(plan.trials)} trials in {plan.batches} batches" + (
         f" ({queues})" if queues else ""
@@ -158,18 +171,18 @@ def _show_plan(name: str, plan: PlanView, form: Format) -> None:
         data(f"experiment/{name}")
         return
     notes = [f"Not estimated yet, being prepared: {', '.join(plan.waiting_for_datasets)}"]
-    waiting = notes if plan.waiting_for_datasets else []
-    tables([Table(_PLAN_COLUMNS, plan.trials, empty=heading, heading=heading, notes=waiting)], form)
+    remarks = [*(notes if plan.waiting_for_datasets else []), *plan.remarks]
+    tables([Table(_PLAN_COLUMNS, plan.trials, empty=heading, heading=heading, notes=remarks)], form)
 
 
-def _said(reference: str, what: str, raw: Any, form: Format) -> Any:
+def said(reference: str, what: str, raw: Any, form: Format) -> Any:
     if form not in {Format.JSON, Format.YAML}:
         data(reference if form is Format.NAME else f"{reference} {what}")
     return raw
 
 
-def _answer(raw: Any, reference: str, what: str, form: Format) -> None:
+def answer(raw: Any, reference: str, what: str, form: Format) -> None:
     if form in {Format.JSON, Format.YAML}:
         dump(raw, form)
     else:
-        _said(reference, what, raw, form)
+        said(reference, what, raw, form)

@@ -18,6 +18,8 @@ from app.cli.kinds import (
     age,
     parameters,
     required,
+    schedule,
+    utc,
 )
 from app.cli.output import Column, Format, Table, clean, data, dump, tables
 from app.cli.reading import one
@@ -82,7 +84,8 @@ def _experiment(client: Client, raw: Any) -> None:
             ("Reference", spec.reference_label),
             ("Protocol", f"{protocol.rounds} rounds, {protocol.warm_up} warm-up, seed {protocol.seed}"),
             ("Limits", f"{duration(protocol.limits.sample_seconds)} per sample"),
-            ("Schedule", spec.schedule and (spec.schedule.cron or f"every {spec.schedule.interval_seconds} s")),
+            ("Schedule", schedule(view)),
+            ("Next run", utc(view.next_scheduled_for)),
         ]
     )
     columns = [
@@ -107,6 +110,9 @@ def _run(client: Client, raw: Any) -> None:
             ("Took", took),
             ("Trials", ", ".join(f"{number} {state}" for state, number in view.trials.items() if number)),
             ("Reused", view.reused_trials or None),
+            ("Urgent", "yes" if view.urgent else None),
+            ("Pinned", "yes" if view.pinned else None),
+            *(("Remark", remark) for remark in view.remarks),
             *_failure(view.failure),
         ]
     )

@@ -78,12 +78,17 @@ def as_csv(raw: Any) -> str:
     comparison = parse(Comparison, raw)
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
-    writer.writerow(["experiment", "run_id", *_TASK, *_FIGURES])
+    writer.writerow(["experiment", "run_id", "trigger", *_TASK, *_FIGURES])
     for group in comparison.groups:
         task = [read(group) for read in _TASK.values()]
         for entry in group.entries:
             figures = [read(entry) for read in _FIGURES.values()]
-            writer.writerow([_cell(v) for v in (comparison.experiment, comparison.run_id, *task, *figures)])
+            writer.writerow(
+                [
+                    _cell(v)
+                    for v in (comparison.experiment, comparison.run_id, comparison.trigger.value, *task, *figures)
+                ]
+            )
     return sink.getvalue()
 
 

@@ -74,12 +74,18 @@ def _capabilities(algorithm: AlgorithmInfo) -> str:
     return ",".join(name for name, has in flags.items() if has)
 
 
-def _schedule(experiment: ExperimentView) -> str | None:
-    schedule = experiment.spec.schedule
-    if schedule is None:
+def schedule(experiment: ExperimentView) -> str | None:
+    """When it starts runs, in a few words."""
+    found = experiment.spec.schedule
+    if found is None:
         return None
-    when = schedule.cron or f"every {duration(schedule.interval_seconds or 0)}"
-    return f"{when} (paused)" if schedule.paused else when
+    zone = "" if found.timezone == "UTC" or not found.cron else f" {found.timezone}"
+    when = f"{found.cron}{zone}" if found.cron else f"every {duration(found.interval_seconds or 0)}"
+    return f"{when} (paused)" if found.paused else when
+
+
+def utc(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 EXPERIMENT = Kind(
@@ -88,10 +94,11 @@ EXPERIMENT = Kind(
         Column("NAME", lambda e: e.name),
         Column("ALGORITHMS", lambda e: ",".join(entry.label for entry in e.spec.algorithms)),
         Column("DATASETS", lambda e: ",".join(e.spec.datasets)),
-        Column("SCHEDULE", _schedule),
+        Column("SCHEDULE", schedule),
         Column("LATEST RUN", lambda e: e.latest_run_id and short_id(e.latest_run_id)),
         Column("AGE", lambda e: age(e.created_at)),
         Column("ID", lambda e: e.id, wide=True),
+        Column("NEXT RUN", lambda e: utc(e.next_scheduled_for), wide=True),
         Column("DESCRIPTION", lambda e: e.spec.description, wide=True),
     ],
     name="name", short=("exp",),
@@ -103,10 +110,11 @@ RUN = Kind(
         Column("EXPERIMENT", lambda r: r.experiment),
         Column("STATE", lambda r: r.state),
         Column("TRIALS", _trials_done, right=True),
-        Column("TRIGGER", lambda r: r.trigger),
+        Column("TRIGGER", lambda r: f"{r.trigger} (urgent)" if r.urgent else r.trigger),
         Column("AGE", lambda r: age(r.created_at)),
         Column("TOOK", lambda r: r.finished_at and duration((r.finished_at - r.created_at).total_seconds())),
         Column("ID", lambda r: r.id, wide=True),
+        Column("PINNED", lambda r: "yes" if r.pinned else None, wide=True),
         Column("REUSED", lambda r: r.reused_trials, wide=True, right=True),
         Column("FAILURE", lambda r: r.failure and f"{r.failure.code}: {r.failure.message}", wide=True),
     ],
@@ -177,7 +185,7 @@ ALGORITHM = Kind(
 EVENT = Kind(
     "event", "events", EventView,
     [
-        Column("AT", lambda e: e.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")),
+        Column("AT", lambda e: utc(e.at)),
         Column("KIND", lambda e: e.kind),
         Column("MESSAGE", lambda e: e.message),
         Column("ID", lambda e: e.id, wide=True),

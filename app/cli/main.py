@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from app.cli import local, verbs, worker
+from app.cli import local, schedule, verbs, worker
 from app.cli.exits import EXIT_CODES_HELP, CommandError
 from app.cli.output import note
 
@@ -41,6 +41,7 @@ for _verb in verbs.ALL:
     app.command()(_verb)
 for _verb in local.ALL:
     app.command()(_verb)
+app.add_typer(schedule.app, name="schedule")
 app.add_typer(worker.app, name="worker")
 
 

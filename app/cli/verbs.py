@@ -23,6 +23,9 @@ RunReference = Annotated[
     ),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the run has ended; exit 5 unless it succeeded.")]
+Urgent = Annotated[
+    bool, typer.Option("--urgent", help="Measure on the queue priority, before others, what fits the queue default.")
+]
 Timeout = Annotated[
     str | None, typer.Option("--timeout", metavar="DURATION", help="e.g. 90, 90s, 10m, 2h; then exit 124.")
 ]
@@ -75,6 +78,7 @@ def create(
     server_path: Annotated[
         bool, typer.Option("--server-path", help="`path:` names files of the server; upload nothing.")
     ] = False,
+    urgent: Urgent = False,
     timeout: Timeout = None,
     output: Output = Format.TABLE,
     server: Server = None,
@@ -82,12 +86,16 @@ def create(
     """Create the datasets and experiments of a file, and start the experiments' first runs."""
     from app.cli import creating
 
-    options = creating.Options(wait=wait, start=not no_run, dry_run=dry_run, server_path=server_path, timeout=timeout)
+    options = creating.Options(
+        wait=wait, start=not no_run, dry_run=dry_run, server_path=server_path, timeout=timeout, urgent=urgent
+    )
     creating.create(file, options, output, server)
 
 
 def run(
     experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name or id.")],
+    *,
+    urgent: Urgent = False,
     wait: Wait = False,
     timeout: Timeout = None,
     output: Output = Format.TABLE,
@@ -96,7 +104,28 @@ def run(
     """Start a run of an experiment."""
     from app.cli import creating
 
-    creating.start(experiment, wait, timeout, output, server)
+    creating.start(experiment, urgent, wait, timeout, output, server)
+
+
+def preview(
+    experiment: Annotated[str | None, typer.Argument(metavar="[EXPERIMENT]", help="Name or id.")] = None,
+    *,
+    file: Annotated[
+        str | None,
+        typer.Option("-f", "--file", metavar="FILE", help="Create what it describes, without a run; - reads stdin."),
+    ] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Of each dataset, at most; 1,000 by default.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; start nothing.")] = False,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Output = Format.TABLE,
+    server: Server = None,
+) -> None:
+    """Try an experiment on a few rows, before others: every step of a run, within seconds. Not a measurement."""
+    from app.cli import previewing
+
+    options = previewing.Options(rows=rows, dry_run=dry_run, wait=wait, timeout=timeout)
+    previewing.preview(experiment, file, options, output, server)
 
 
 def wait(
@@ -132,6 +161,20 @@ def cancel(run: RunReference, output: Output = Format.TABLE, server: Server = No
     creating.cancel(run, output, server)
 
 
+def pin(run: RunReference, output: Output = Format.TABLE, server: Server = None) -> None:
+    """Keep a run with its manifests and artifacts, however old it gets."""
+    from app.cli import creating
+
+    creating.pin(run, True, output, server)
+
+
+def unpin(run: RunReference, output: Output = Format.TABLE, server: Server = None) -> None:
+    """Let a pinned run grow old as others do."""
+    from app.cli import creating
+
+    creating.pin(run, False, output, server)
+
+
 def export(
     run: RunReference,
     form: Annotated[ExportFormat, typer.Option("--format", help="json, csv (one row per trial) or html (the report).")],
@@ -164,4 +207,4 @@ def version() -> None:
     typer.echo(f"corepoint {installed('corepoint')}")
 
 
-ALL = (get, describe, create, run, wait, compare, logs, cancel, export, delete, version)
+ALL = (get, describe, create, run, preview, wait, compare, logs, cancel, pin, unpin, export, delete, version)

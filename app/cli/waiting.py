@@ -20,8 +20,8 @@ from app.contracts.states import DatasetState, RunState
 from app.contracts.views import BatchView, DatasetView, RunView
 
 Answer = TypeVar("Answer")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|)")
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d|)")
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _ENDED = {RunState.SUCCEEDED, RunState.PARTIAL, RunState.FAILED, RunState.CANCELLED}
 _FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.1, 2.0
 _PATIENCE_SECONDS = 60.0
@@ -53,7 +53,7 @@ class Clock:
 
 
 def seconds(text: str) -> float:
-    """`90`, `90s`, `10m`, `2h`. Raises UsageError."""
+    """`90`, `90s`, `10m`, `2h`, `7d`. Raises UsageError."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text!r} is no duration", "For example 90s, 10m or 2h.")

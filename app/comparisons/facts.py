@@ -11,6 +11,7 @@ from app.contracts.failures import Failure
 from app.contracts.measurement import Sample, TrialManifest
 from app.db.models import Run, Trial
 from app.domain.comparison import RunFacts, TrialFacts
+from app.runs.views import remarks
 from workers.algorithms.adapter import Adapter
 
 
@@ -21,6 +22,8 @@ def run_facts(run: Run, experiment: str) -> RunFacts:
         experiment=experiment,
         description=spec.description,
         state=run.state,
+        trigger=run.trigger,
+        remarks=remarks(run),
         reference=spec.reference_label,
         rounds=spec.protocol.rounds,
         seed=spec.protocol.seed,

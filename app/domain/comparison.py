@@ -20,7 +20,7 @@ from app.contracts.measurement import (
     Quality,
     Sample,
 )
-from app.contracts.states import RunState, TrialState, Verdict
+from app.contracts.states import RunState, RunTrigger, TrialState, Verdict
 from app.domain.certificate import verdict
 from app.domain.statistics import RatioBootstrap, growth_exponent, rank_tests, timing
 
@@ -37,6 +37,8 @@ class RunFacts:
     rounds: int
     description: str = ""
     seed: int = 0
+    trigger: RunTrigger = RunTrigger.MANUAL
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def compare(run: RunFacts, trials: Sequence[TrialFacts]) -> Comparison:
         description=run.description,
         run_id=run.run_id,
         state=run.state,
+        trigger=run.trigger,
+        remarks=list(run.remarks),
         reference=run.reference,
         rounds=run.rounds,
         groups=[_group(group) for group in judged],

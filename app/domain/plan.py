@@ -18,12 +18,13 @@ from app.domain.estimate import Estimate, estimate
 from app.domain.grid import Contender, refuse_reserved_keys, resolve
 from app.domain.packing import pack
 from app.domain.planned import Batch, DatasetFacts, Plan, PlanError, QueueCapacity, Trial
-from app.domain.routing import Route, choose_queue
+from app.domain.routing import Pace, Route, choose_queue
 
 __all__ = [
     "Batch",
     "Catalogue",
     "DatasetFacts",
+    "Pace",
     "Plan",
     "PlanError",
     "QueueCapacity",
@@ -68,12 +69,13 @@ def check(spec: ExperimentSpec, catalogue: Catalogue) -> int:
     return points * len(spec.datasets) * len(set(spec.sample_sizes))
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0917 - all of what a plan depends on
     spec: ExperimentSpec,
     run_id: UUID,
     datasets: Mapping[str, DatasetFacts],
     catalogue: Catalogue,
     queues: Sequence[QueueCapacity],
+    pace: Pace = Pace.USUAL,
 ) -> Plan:
     """All trials of a run with their queues, and the batches that measure them.
 
@@ -92,7 +94,7 @@ def make_plan(
     groups: list[list[Trial]] = []
     position = 0
     for drafts in _groups(spec, contenders, [datasets[name] for name in spec.datasets]):
-        groups.append(_trials(spec, run_id, position, _place(spec, drafts, queues)))
+        groups.append(_trials(spec, run_id, position, _place(spec, drafts, queues, pace)))
         position += len(drafts)
     trials = tuple(trial for group in groups for trial in group)
     return Plan(trials, pack(run_id, groups, spec.protocol))
@@ -124,18 +126,22 @@ def _drafts(spec: ExperimentSpec, contenders: Sequence[Contender], dataset: Data
                 yield _Draft(contender.label, contender.algorithm, point, problem, dataset, size)
 
 
-def _place(spec: ExperimentSpec, drafts: Sequence[_Draft], queues: Sequence[QueueCapacity]) -> list[_Placed]:
-    placed = [_place_alone(spec, draft, queues) for draft in drafts]
+def _place(
+    spec: ExperimentSpec, drafts: Sequence[_Draft], queues: Sequence[QueueCapacity], pace: Pace
+) -> list[_Placed]:
+    placed = [_place_alone(spec, draft, queues, pace) for draft in drafts]
     routed = [one for one in placed if one.route.queue is not None]
     sizes = [one.estimate.total_bytes for one in routed if one.estimate is not None]
     if not spec.protocol.colocate or not sizes:
         return placed
-    capabilities = routed[0].draft.algorithm.info.capabilities
-    together = choose_queue(max(sizes), capabilities, True, spec.queue, queues)
+    able = [one.draft.algorithm.info.capabilities for one in routed]
+    # The one that asks most of a worker speaks for all.
+    demanding = next((one for one in able if one.distributed), able[0])
+    together = choose_queue(max(sizes), demanding, True, spec.queue, queues, pace)
     return [one if one.route.queue is None else replace(one, route=together) for one in placed]
 
 
-def _place_alone(spec: ExperimentSpec, draft: _Draft, queues: Sequence[QueueCapacity]) -> _Placed:
+def _place_alone(spec: ExperimentSpec, draft: _Draft, queues: Sequence[QueueCapacity], pace: Pace) -> _Placed:
     reason = draft.algorithm.unsupported(draft.parameters, draft.sample_size, draft.dataset.d)
     if reason is not None:
         return _Placed(draft, Route(None, reason, FailureCode.NOT_SUPPORTED), None)
@@ -146,10 +152,10 @@ def _place_alone(spec: ExperimentSpec, draft: _Draft, queues: Sequence[QueueCapa
         needed = estimate(
             draft.algorithm, draft.parameters, draft.dataset, draft.sample_size, threads=threads.get(queue, 1)
         )
-        route = choose_queue(needed.total_bytes, capabilities, spec.protocol.colocate, spec.queue, queues)
+        route = choose_queue(needed.total_bytes, capabilities, spec.protocol.colocate, spec.queue, queues, pace)
         return needed, route
 
-    expected = _expected_queue(spec, capabilities)
+    expected = _expected_queue(spec, capabilities, pace)
     needed, route = on(expected)
     if route.queue is not None and threads[route.queue] != threads.get(expected, 1):
         # Another queue has other threads, on which bytes and seconds may depend; if that moved the trial again,
@@ -160,7 +166,9 @@ def _place_alone(spec: ExperimentSpec, draft: _Draft, queues: Sequence[QueueCapa
     return _Placed(draft, route, needed)
 
 
-def _expected_queue(spec: ExperimentSpec, capabilities: Capabilities) -> QueueName:
+def _expected_queue(spec: ExperimentSpec, capabilities: Capabilities, pace: Pace) -> QueueName:
+    if pace is Pace.PREVIEW:
+        return QueueName.PRIORITY
     if spec.queue is not None:
         return spec.queue
     return QueueName.SPARK if capabilities.distributed and not spec.protocol.colocate else QueueName.DEFAULT

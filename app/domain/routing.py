@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 from app.contracts.algorithm import Capabilities
 from app.contracts.failures import FailureCode
@@ -12,6 +13,15 @@ from app.domain.planned import QueueCapacity
 
 _GIB = 2**30
 _MIB = 2**20
+_Queues = Mapping[QueueName, QueueCapacity]
+
+
+class Pace(Enum):
+    """How soon a run is wanted."""
+
+    USUAL = auto()
+    URGENT = auto()  # on `priority` whatever fits `default`
+    PREVIEW = auto()  # on `priority` all of it
 
 
 @dataclass(frozen=True)
@@ -23,21 +33,55 @@ class Route:
     refusal: FailureCode | None = None
 
 
-def choose_queue(
+def choose_queue(  # noqa: PLR0917 - all of what a route depends on
     predicted_bytes: int,
     capabilities: Capabilities,
     colocate: bool,
     override: QueueName | None,
     queues: Sequence[QueueCapacity],
+    pace: Pace = Pace.USUAL,
 ) -> Route:
     """The queue for a sample of `predicted_bytes`; with `colocate`, of the largest sample of the batch.
 
-    More bytes never lead back to a smaller queue. `priority` is reached by `override` alone.
+    More bytes never lead back to a smaller queue. `priority` is reached by `override` and by `pace` alone.
     """
     by_name = {queue.name: queue for queue in queues}
+    if pace is Pace.PREVIEW:
+        return _previewed(predicted_bytes, capabilities, by_name)
+    route = _unhurried(predicted_bytes, capabilities, colocate, override, by_name)
+    if pace is Pace.URGENT and route.queue is not None:
+        return _hastened(route, predicted_bytes, capabilities, by_name)
+    return route
+
+
+def _previewed(predicted_bytes: int, capabilities: Capabilities, by_name: _Queues) -> Route:
+    route = _prioritized(predicted_bytes, "a preview runs on priority", by_name)
+    if route.queue is None or not capabilities.distributed:
+        return route
+    return replace(route, sentence=f"{route.sentence}; with Spark inside the worker, skipped where that has no Java")
+
+
+def _hastened(route: Route, predicted_bytes: int, capabilities: Capabilities, by_name: _Queues) -> Route:
+    priority = by_name.get(QueueName.PRIORITY)
+    if priority is None:
+        why = "priority is not configured here"
+    elif capabilities.distributed:
+        why = "priority does not run Spark"
+    elif route.queue is not QueueName.DEFAULT or predicted_bytes > priority.memory_bytes:
+        why = "it does not fit priority"
+    else:
+        return Route(QueueName.PRIORITY, f"urgent; {route.sentence}")
+    return replace(route, sentence=f"{route.sentence}; urgent, but {why}")
+
+
+def _unhurried(
+    predicted_bytes: int, capabilities: Capabilities, colocate: bool, override: QueueName | None, by_name: _Queues
+) -> Route:
     if override is QueueName.SPARK and not capabilities.distributed:
         sentence = "the experiment asks for spark, but that queue runs distributed algorithms only"
         return Route(None, sentence, FailureCode.NOT_SUPPORTED)
+    if override is QueueName.PRIORITY:
+        return _prioritized(predicted_bytes, f"the experiment asks for {override}", by_name)
     if override is not None:
         return _overridden(predicted_bytes, override, by_name)
     if capabilities.distributed and not colocate:
@@ -50,19 +94,27 @@ def choose_queue(
     return Route(route.queue, f"colocated, the largest {route.sentence}", route.refusal) if colocate else route
 
 
-def _overridden(predicted_bytes: int, name: QueueName, by_name: dict[QueueName, QueueCapacity]) -> Route:
-    queue = by_name.get(name)
+def _prioritized(predicted_bytes: int, why: str, by_name: _Queues) -> Route:
+    queue, default = by_name.get(QueueName.PRIORITY), by_name.get(QueueName.DEFAULT)
     if queue is None:
-        return Route(None, f"the experiment asks for {name}, which is not configured here", FailureCode.NOT_AVAILABLE)
-    limit = queue
-    default = by_name.get(QueueName.DEFAULT)
-    if name is QueueName.PRIORITY and default is not None and default.memory_bytes < queue.memory_bytes:
-        # Urgent work that would not fit `default` would hold up the previews that `priority` is for.
-        limit = default
+        return Route(None, f"{why}, which is not configured here", FailureCode.NOT_AVAILABLE)
+    # Work that would not fit `default` would hold up the previews that `priority` is for.
+    limit = default if default is not None and default.memory_bytes < queue.memory_bytes else queue
+    return _bounded(predicted_bytes, queue.name, limit, why)
+
+
+def _overridden(predicted_bytes: int, name: QueueName, by_name: _Queues) -> Route:
+    why, queue = f"the experiment asks for {name}", by_name.get(name)
+    if queue is None:
+        return Route(None, f"{why}, which is not configured here", FailureCode.NOT_AVAILABLE)
+    return _bounded(predicted_bytes, name, queue, why)
+
+
+def _bounded(predicted_bytes: int, name: QueueName, limit: QueueCapacity, why: str) -> Route:
     if predicted_bytes > limit.memory_bytes:
-        sentence = f"the experiment asks for {name}, but estimated {_compared(predicted_bytes, '>', limit)}"
+        sentence = f"{why}, but estimated {_compared(predicted_bytes, '>', limit)}"
         return Route(None, sentence, FailureCode.TOO_LARGE)
-    return Route(name, f"the experiment asks for {name}; estimated {_compared(predicted_bytes, '≤', limit)}")
+    return Route(name, f"{why}; estimated {_compared(predicted_bytes, '≤', limit)}")
 
 
 def _by_memory(predicted_bytes: int, candidates: Sequence[QueueCapacity]) -> Route:

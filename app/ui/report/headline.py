@@ -6,7 +6,7 @@ from collections import Counter
 
 from app.contracts.comparison import Comparison, Entry, Group
 from app.contracts.quantities import factor, times
-from app.contracts.states import RunState, TrialState, Verdict
+from app.contracts.states import RunState, RunTrigger, TrialState, Verdict
 
 CERTIFIED = {Verdict.IDENTICAL, Verdict.BORDER_ONLY}
 _SAID = {RunState.PLANNING, RunState.QUEUED, RunState.RUNNING}
@@ -19,15 +19,17 @@ def is_certified(entry: Entry) -> bool:
 
 def sentences(comparison: Comparison) -> list[str]:
     """The first is the headline, the rest qualifies it."""
-    said = []
+    is_preview = comparison.trigger is RunTrigger.PREVIEW
+    said = list(comparison.remarks) if is_preview else []
     if comparison.state in _SAID:
         said.append(f"The run is {comparison.state}: this is what has been measured so far.")
     if not any(group.entries for group in comparison.groups):
         return [*said, "Nothing has been measured."]
     said += _same_result(comparison)
-    said += _faster(comparison)
+    # Who is fastest on so few rows, measured once, says nothing of the experiment.
+    said += [] if is_preview else _faster(comparison)
     said += _failures(comparison)
-    return said
+    return said if is_preview else [*said, *comparison.remarks]
 
 
 def _same_result(comparison: Comparison) -> list[str]:
