@@ -18,6 +18,12 @@ _LONGEST_DELAY_SECONDS: Final = 60.0
 # The spark queue is not among them: its executors grow by settings, and a larger driver does not help.
 _LARGER: Final = {QueueName.DEFAULT: QueueName.HIGH_MEMORY, QueueName.PRIORITY: QueueName.HIGH_MEMORY}
 
+_MEMORY: Final = {
+    FailureCode.MEMOUT: "exceeded the memory of",
+    FailureCode.OOM_KILLED: "was killed by the kernel at the memory limit of",
+}
+"""What more memory may cure: our watchdog saw it, or the kernel was sooner."""
+
 
 @dataclass(frozen=True)
 class Retry:
@@ -28,12 +34,13 @@ class Retry:
     reason: str
 
 
-def after_lost(attempt: int, queue: QueueName, released: int = 0, attempts: int = MAX_ATTEMPTS) -> Retry | None:
-    """After attempt number `attempt` (from 1) vanished. None: all `attempts` are used up.
+def after_lost(attempt: int, queue: QueueName, uncounted: int = 0, attempts: int = MAX_ATTEMPTS) -> Retry | None:
+    """After attempt number `attempt` (from 1) vanished, whatever took it. None: all `attempts` are used up.
 
-    `released`: how many of the attempts ended because the worker drained; they say nothing against the batch.
+    `uncounted`: how many of the attempts say nothing against the batch as it is now: its worker drained, or one of
+    its trials was found to be the cause and moved away.
     """
-    counted = attempt - released
+    counted = attempt - uncounted
     if counted >= attempts:
         return None
     delay = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** max(0, counted - 1))
@@ -56,9 +63,12 @@ def after_failure(
     Only memory is worth a second try, on a larger queue: everything else is a property of the trial, and a limit
     that the user set is what he wanted to know about. The larger queue has none above it, so this happens once.
     """
-    if code is FailureCode.MEMOUT and not limit_is_users and below_queue:
-        return Retry(queue, 0.0, f"exceeded the memory of its own pod, tried once with all that {queue} has")
-    larger = _LARGER.get(queue)
-    if code is not FailureCode.MEMOUT or limit_is_users or larger is None or larger not in queues:
+    what = _MEMORY.get(code)
+    if what is None or limit_is_users:
         return None
-    return Retry(larger, 0.0, f"exceeded the memory of {queue}, tried once on {larger}")
+    if below_queue:
+        return Retry(queue, 0.0, f"{what} its own pod, tried once with all that {queue} has")
+    larger = _LARGER.get(queue)
+    if larger is None or larger not in queues:
+        return None
+    return Retry(larger, 0.0, f"{what} {queue}, tried once on {larger}")

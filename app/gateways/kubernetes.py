@@ -1,52 +1,38 @@
-"""The Kubernetes API, as far as the control plane needs it: worker pods and SparkApplications of this release."""
+"""The Kubernetes API, as far as the control plane needs it: what belongs to this release."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import datetime
+import threading
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import stamina
 
+from app.gateways.kubernetes_objects import (
+    DELETION_COST,
+    SparkApplicationRef,
+    TrialJob,
+    TrialPod,
+    WorkerPod,
+    spark_application_refs,
+    trial_job,
+    trial_pod,
+    worker_pod,
+)
 from app.settings import KubernetesSettings
 
 if TYPE_CHECKING:
-    from kubernetes.client import ApiClient, CoreV1Api, CustomObjectsApi
+    from kubernetes.client import ApiClient, BatchV1Api, CoreV1Api, CustomObjectsApi
 
-QUEUE_LABEL = "corepoint.io/queue"
-BATCH_LABEL = "corepoint.io/batch"
-ATTEMPT_LABEL = "corepoint.io/attempt"
-DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+__all__ = ["KubernetesGateway", "SparkApplicationRef", "TrialJob", "TrialPod", "WorkerPod"]
+
 SPARK_APPLICATIONS = ("sparkoperator.k8s.io", "v1beta2", "sparkapplications")
+_IMPORTING = threading.Lock()
 _NOT_FOUND = 404
 _PAGE = 500
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class WorkerPod:
-    """`reason`: why its container ended last (OOMKilled, Error), or why it does not start. `deletion_cost` as set."""
-
-    name: str
-    queue: str
-    phase: str
-    ready: bool
-    terminating: bool
-    started_at: datetime | None
-    reason: str | None
-    node: str | None
-    deletion_cost: int
-
-
-@dataclass(frozen=True)
-class SparkApplicationRef:
-    name: str
-    batch_id: str
-    attempt: int
-    state: str
 
 
 class KubernetesGateway:
@@ -66,6 +52,34 @@ class KubernetesGateway:
         """A pod that is gone needs none."""
         await self._bounded(self._set_deletion_cost, pod, cost)
 
+    async def trial_jobs(self) -> list[TrialJob]:
+        """Of isolated trials; at most a page of them."""
+        return await self._bounded(self._trial_jobs)
+
+    async def trial_pods(self) -> list[TrialPod]:
+        return await self._bounded(self._trial_pods)
+
+    async def delete_job(self, name: str) -> None:
+        """With its pod. One that is gone is as good as deleted."""
+        await self._bounded(self._delete_job, name)
+
+    async def last_warning(self, job: str) -> str:
+        """What Kubernetes complains of about a Job, a quota that refuses its pod for example; empty if nothing."""
+        return await self._bounded(self._last_warning, job)
+
+    def watched(self, seconds: float) -> Iterator[WorkerPod]:
+        """Pods that may measure, workers' and trials', each time they change. Blocks, and ends after `seconds`."""
+        core = self._core
+        from kubernetes.watch import Watch
+
+        selector = f"{self._selector},app.kubernetes.io/component in (worker,trial)"
+        events = Watch().stream(  # type: ignore[no-untyped-call]
+            core.list_namespaced_pod, self._namespace, label_selector=selector,
+            timeout_seconds=int(seconds), _request_timeout=seconds + self._seconds,
+        )  # fmt: skip
+        for event in events:
+            yield worker_pod(event["object"])
+
     async def spark_applications(self) -> list[SparkApplicationRef]:
         """Those of batches; none where the operator's resource does not exist."""
         return await self._bounded(self._spark_applications)
@@ -84,30 +98,70 @@ class KubernetesGateway:
 
     @cached_property
     def _client(self) -> ApiClient:
-        # Imported here: its hundreds of modules cost a second, and embedded mode needs none of them.
-        from kubernetes import client, config
-
         if self._given is not None:
             return self._given
+        # Imported here: its hundreds of modules cost a second, and embedded mode needs none of them. By one thread at a
+        # time: two that import modules that import each other may see half of one.
+        with _IMPORTING:
+            from kubernetes import client, config, watch  # noqa: F401
         config.load_incluster_config()  # type: ignore[no-untyped-call]
         return client.ApiClient()
 
     @cached_property
     def _core(self) -> CoreV1Api:
+        client = self._client
         from kubernetes.client import CoreV1Api
 
-        return CoreV1Api(self._client)
+        return CoreV1Api(client)
+
+    @cached_property
+    def _batch(self) -> BatchV1Api:
+        client = self._client
+        from kubernetes.client import BatchV1Api
+
+        return BatchV1Api(client)
 
     @cached_property
     def _custom(self) -> CustomObjectsApi:
+        client = self._client
         from kubernetes.client import CustomObjectsApi
 
-        return CustomObjectsApi(self._client)
+        return CustomObjectsApi(client)
 
     def _worker_pods(self) -> list[WorkerPod]:
         selector = f"{self._selector},app.kubernetes.io/component=worker"
         found = self._core.list_namespaced_pod(self._namespace, label_selector=selector, _request_timeout=self._seconds)
-        return [_worker_pod(pod) for pod in found.items]
+        return [worker_pod(pod) for pod in found.items]
+
+    def _trial_jobs(self) -> list[TrialJob]:
+        selector = f"{self._selector},app.kubernetes.io/component=trial"
+        found = self._batch.list_namespaced_job(
+            self._namespace, label_selector=selector, limit=_PAGE, _request_timeout=self._seconds
+        )
+        return [one for job in found.items if (one := trial_job(job)) is not None]
+
+    def _trial_pods(self) -> list[TrialPod]:
+        selector = f"{self._selector},app.kubernetes.io/component=trial"
+        found = self._core.list_namespaced_pod(self._namespace, label_selector=selector, _request_timeout=self._seconds)
+        return [one for pod in found.items if (one := trial_pod(pod)) is not None]
+
+    def _delete_job(self, name: str) -> None:
+        from kubernetes.client import ApiException
+
+        try:
+            self._batch.delete_namespaced_job(
+                name, self._namespace, propagation_policy="Foreground", _request_timeout=self._seconds
+            )
+        except ApiException as error:
+            if error.status != _NOT_FOUND:
+                raise
+
+    def _last_warning(self, job: str) -> str:
+        about = f"involvedObject.kind=Job,involvedObject.name={job},type=Warning"
+        found = self._core.list_namespaced_event(
+            self._namespace, field_selector=about, limit=_PAGE, _request_timeout=self._seconds
+        )
+        return str(found.items[-1].message or "") if found.items else ""
 
     def _set_deletion_cost(self, pod: str, cost: int) -> None:
         from kubernetes.client import ApiException
@@ -132,7 +186,7 @@ class KubernetesGateway:
             if error.status == _NOT_FOUND:
                 return []
             raise
-        return list(_applications(found["items"]))
+        return list(spark_application_refs(found["items"]))
 
     def _delete_spark_application(self, name: str) -> None:
         from kubernetes.client import ApiException
@@ -154,40 +208,3 @@ def _may_pass(error: Exception) -> bool:
     if isinstance(error, ApiException):
         return error.status in {0, 429, 500, 502, 503, 504}
     return isinstance(error, HTTPError)
-
-
-def _worker_pod(pod: Any) -> WorkerPod:
-    # Generated models call every field optional; the API server fills those read here.
-    status, metadata = pod.status, pod.metadata
-    container = (status.container_statuses or [None])[0]
-    conditions = {condition.type: condition.status for condition in status.conditions or []}
-    annotations = metadata.annotations or {}
-    running = container.state.running if container else None
-    return WorkerPod(
-        name=metadata.name,
-        queue=metadata.labels.get(QUEUE_LABEL, ""),
-        phase=status.phase,
-        ready=conditions.get("Ready") == "True",
-        terminating=metadata.deletion_timestamp is not None,
-        started_at=running.started_at if running else None,
-        reason=_reason(pod, container),
-        node=pod.spec.node_name,
-        deletion_cost=int(annotations.get(DELETION_COST, 0)),
-    )
-
-
-def _reason(pod: Any, container: Any) -> str | None:
-    """The most telling word there is: of the end, of what it waits for, of the pod."""
-    if container is not None:
-        for state in (container.state.terminated, container.last_state.terminated, container.state.waiting):
-            if state is not None and state.reason:
-                return str(state.reason)
-    return str(pod.status.reason) if pod.status.reason else None
-
-
-def _applications(items: Iterable[dict[str, Any]]) -> Iterable[SparkApplicationRef]:
-    for item in items:
-        labels = item["metadata"].get("labels", {})
-        if BATCH_LABEL in labels and labels.get(ATTEMPT_LABEL, "").isdigit():
-            state = item.get("status", {}).get("applicationState", {}).get("state", "")
-            yield SparkApplicationRef(item["metadata"]["name"], labels[BATCH_LABEL], int(labels[ATTEMPT_LABEL]), state)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -16,11 +18,12 @@ import structlog
 
 from app.contracts.assignment import BatchAssignment
 from app.contracts.measurement import Environment
-from app.contracts.objects import ObjectStore, tables_prefix
+from app.contracts.objects import ObjectStore, StoreUnavailableError, cancelled_key, tables_prefix
 from app.gateways.objects import open_store
 from workers.batch import fetch_points, measure_and_publish
 from workers.measure.control import Cancelled, Control, Drained
 from workers.measure.environment import capture
+from workers.patient_store import PatientStore, once
 from workers.settings import WorkerSettings
 from workers.spark.cluster import Sessions
 from workers.spark.sampling import ClusterSampler
@@ -36,10 +39,10 @@ def main(arguments: list[str]) -> int:
     """Exit status 0 once outcome.json is written, GAVE_BACK if SIGTERM came before."""
     settings = WorkerSettings()
     control = Control()
-    store = open_store(settings.objects)
+    store = PatientStore(open_store(settings.objects), control, settings.store_seconds)
     order = Order.model_validate_json(store.get(arguments[0]))
-    _drain_on_sigterm(control, order.grace_seconds)
     assignment = order.assignment
+    _drain_on_sigterm(control, order.grace_seconds, partial(_is_cancelled, once(store), assignment))
     scratch = settings.scratch / str(assignment.batch_id)
     scratch.mkdir(parents=True, exist_ok=True)
     sessions = Sessions(order.executors, order.start_seconds, control)
@@ -50,7 +53,7 @@ def main(arguments: list[str]) -> int:
         return GAVE_BACK
     finally:
         sessions.stop()
-        drop_tables(store, assignment)
+        drop_tables(once(store), assignment)
     return 0
 
 
@@ -68,7 +71,7 @@ def measure(  # noqa: PLR0917 - what a batch needs, each of another kind
     tables = StoreTables(store, settings.objects.bucket, prefix, scratch)
     source = ClusterSampler(sessions, tables, order, scratch, control)
     log.info("measuring", trials=len(assignment.trials), rounds=assignment.protocol.rounds)
-    report = measure_and_publish(store, assignment, data, _environment(order), scratch, control, source)
+    report = measure_and_publish(store, assignment, data, _environment(order), scratch, control, source=source)
     log.info("published", outcomes=len(report.outcomes))
 
 
@@ -84,8 +87,15 @@ def _environment(order: Order) -> Environment:
     return capture().model_copy(update=whole)
 
 
-def _drain_on_sigterm(control: Control, grace_seconds: float) -> None:
-    """Finish the sample if the grace allows it, else end it."""
+def _is_cancelled(store: ObjectStore, assignment: BatchAssignment) -> bool:
+    try:
+        return store.exists(cancelled_key(assignment.run_id, assignment.batch_id, assignment.attempt))
+    except StoreUnavailableError:
+        return False  # then the sample is finished in vain
+
+
+def _drain_on_sigterm(control: Control, grace_seconds: float, is_cancelled: Callable[[], bool]) -> None:
+    """Finish the sample if the grace allows it and somebody wants it, else end it."""
     draining = control.draining
     assert isinstance(draining, threading.Event)  # noqa: S101 - Control's default
 
@@ -94,6 +104,11 @@ def _drain_on_sigterm(control: Control, grace_seconds: float) -> None:
         timer = threading.Timer(max(0.0, grace_seconds - LAST_SECONDS), control.cancelled.set)
         timer.daemon = True
         timer.start()
+        threading.Thread(target=ask, name="cancelled", daemon=True).start()
+
+    def ask() -> None:
+        if is_cancelled():
+            control.cancelled.set()
 
     signal.signal(signal.SIGTERM, stop)
 

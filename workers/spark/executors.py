@@ -34,7 +34,7 @@ class Executors:
         if address.port is None:
             raise RuntimeError("spark.ui.enabled is needed: it tells the executors' memory")
         host = os.environ.get("SPARK_LOCAL_IP", "127.0.0.1")
-        self._url = f"http://{host}:{address.port}/api/v1/applications/{context.applicationId}/executors"
+        self._url = f"http://{host}:{address.port}/api/v1/applications/{context.applicationId}"
         self._beat_seconds = _seconds(context.getConf().get("spark.executor.heartbeatInterval", "10s"))
         self._local = (context.master or "").startswith("local")
 
@@ -42,13 +42,17 @@ class Executors:
         """Executors that are there. In local mode the driver is its own executor."""
         return len(self._ask())
 
+    def lost(self) -> int:
+        """Executors that have ended since the session began, whatever ended them."""
+        return sum(not one["isActive"] for one in self._ask("allexecutors"))
+
     def peaks(self) -> dict[str, int]:
         """Peak resident bytes of each executor since it started, by its id; waits until they are recent."""
         time.sleep(BEATS * self._beat_seconds)
         return {str(one["id"]): _resident(one.get("peakMemoryMetrics") or {}) for one in self._ask()}
 
-    def _ask(self) -> list[dict[str, Any]]:
-        answer = httpx.get(self._url, timeout=20.0, trust_env=False)
+    def _ask(self, which: str = "executors") -> list[dict[str, Any]]:
+        answer = httpx.get(f"{self._url}/{which}", timeout=20.0, trust_env=False)
         answer.raise_for_status()
         return [one for one in answer.json() if self._local == (one["id"] == DRIVER)]
 

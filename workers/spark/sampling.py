@@ -17,7 +17,7 @@ from app.contracts.measurement import MEMORY_ROUND, Evidence, MemoryFigure, Samp
 from app.contracts.objects import StoreUnavailableError
 from workers.algorithms.adapter import Resources, SparkCluster
 from workers.measure import endings, reply
-from workers.measure.control import Cancelled, Control
+from workers.measure.control import Cancelled, Control, Drained
 from workers.measure.fitting import Fitter
 from workers.measure.messages import LABELS_FILE, STATUS_FILE, FitReply
 from workers.measure.phases import PhaseClock, Reached
@@ -78,6 +78,7 @@ class ClusterSampler:
             started_at=started_at,
             phases=answer.phases,
             memory=answer.memory,
+            evidence=answer.evidence,
             labels_sha256=answer.labels_sha256,
             failure=answer.failure,
             repeated=repeated,
@@ -91,6 +92,9 @@ class ClusterSampler:
     def _once(self, contender: Contender, number: int) -> tuple[FitReply, bool]:
         """(reply, whether something outside ended it)."""
         (self._folder / LABELS_FILE).unlink(missing_ok=True)
+        if self._open is not None and self._open.live.executors.lost():
+            # A fit on those that are left would be another one.
+            self._end_session(orderly=False)
         if number == MEMORY_ROUND and self._open is not None and self._open.fits:
             self._end_session()
         if self._missing is not None:
@@ -109,12 +113,16 @@ class ClusterSampler:
         try:
             with watch:
                 answer = self._fit(opened, watch, contender, number)
-        except StoreUnavailableError:
+        except (StoreUnavailableError, Cancelled, Drained):
             raise
         except Exception as error:
             answer, outside = self._failed(error, opened, watch)
             self._end_session(orderly=False)
             return answer, outside
+        if answer.failure is None and answer.evidence.executors_lost:
+            # Its time is of a smaller cluster, and of what was done again.
+            self._end_session(orderly=False)
+            return answer, True
         return self._within_limits(answer, opened, watch), False
 
     def _start(self, clock: PhaseClock) -> _Open:
@@ -132,6 +140,7 @@ class ClusterSampler:
         watch.allow(limit)
         fitter = self._fitter(opened, contender)
         peaks = _Peaks()
+        lost_before = opened.live.executors.lost()
 
         def wait_for_go() -> None:
             if number == MEMORY_ROUND:
@@ -145,7 +154,8 @@ class ClusterSampler:
         answer = reply.sample(fitter, request, opened.clock, self._folder, wait_for_go, fitted)
         memory: MemoryFigure | None = figure(peaks.before, peaks.after) if number == MEMORY_ROUND else None
         # The driver's own CPU time and quietness say nothing about the executors that did the work.
-        return answer.model_copy(update={"memory": memory, "fit_cpu_seconds": None, "evidence": Evidence()})
+        evidence = Evidence(executors_lost=opened.live.executors.lost() - lost_before)
+        return answer.model_copy(update={"memory": memory, "fit_cpu_seconds": None, "evidence": evidence})
 
     def _fitter(self, opened: _Open, contender: Contender) -> Fitter:
         name = contender.trial.algorithm

@@ -14,5 +14,5 @@ def submitter(assignment: BatchAssignment, settings: WorkerSettings) -> Submitte
     if assignment.queue is QueueName.SPARK and settings.spark.submitter == "operator":
         from workers.spark.submit.operator import OperatorSubmitter
 
-        return OperatorSubmitter(settings.spark, settings.objects)
+        return OperatorSubmitter(settings.spark, settings.objects, settings.store_seconds)
     return LocalSubmitter(settings)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.contracts.assignment import BatchAssignment
+from app.contracts.assignment import BatchAssignment, NoteKind
+from app.contracts.failures import Failure
 from app.contracts.measurement import BatchReport, Environment
 from app.contracts.objects import ObjectStore
-from workers.control_plane import NoteKind
 from workers.measure.control import Control
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
@@ -18,7 +18,11 @@ Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 class LostDriverError(RuntimeError):
     """Spark ended, or vanished, without an outcome and without a reason that would be the batch's own. The attempt
-    counts as lost; the next one continues with the rounds that are missing."""
+    counts as lost, for this reason; the next one continues with the rounds that are missing."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 @dataclass(frozen=True)

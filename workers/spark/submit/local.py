@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 
 from app.contracts.measurement import BatchReport
 from workers.batch import fetch_points, measure_and_publish
+from workers.measure.nursery import Nursery
+from workers.patient_store import PatientStore
 from workers.settings import WorkerSettings
 from workers.spark.submit.interface import Submission
 
@@ -17,7 +20,16 @@ class LocalSubmitter:
     settings: WorkerSettings
 
     def measure(self, submission: Submission) -> BatchReport:
-        assignment, store = submission.assignment, submission.store
-        data = fetch_points(store, assignment, self.settings.cache)
+        assignment = submission.assignment
+        store = PatientStore(submission.store, submission.control, self.settings.store_seconds)
         scratch = self.settings.scratch / str(assignment.batch_id)
-        return measure_and_publish(store, assignment, data, submission.environment, scratch, submission.control)
+        # Before the points are fetched: if none was forked for us, it imports its libraries meanwhile.
+        with Nursery(self._given()) as nursery:
+            data = fetch_points(store, assignment, self.settings.cache)
+            return measure_and_publish(
+                store, assignment, data, submission.environment, scratch, submission.control, nursery=nursery
+            )
+
+    def _given(self) -> socket.socket | None:
+        descriptor = self.settings.nursery_descriptor
+        return None if descriptor is None else socket.socket(fileno=descriptor)

@@ -6,20 +6,21 @@ import time
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from app.contracts.assignment import Progress
-from app.contracts.failures import Failure
+from app.contracts.assignment import NoteKind, Progress
+from app.contracts.failures import Failure, FailureCode
 from app.contracts.measurement import BatchReport, Outcome, Round, Sample
 from app.contracts.objects import (
     ObjectMissingError,
     StoreUnavailableError,
     assignment_key,
+    cancelled_key,
     outcome_key,
     rounds_prefix,
     tables_prefix,
 )
 from app.contracts.store import StoreConfig
-from workers.control_plane import NoteKind
 from workers.measure.control import Cancelled, Drained
+from workers.patient_store import PatientStore, once
 from workers.publish.rounds import StoredRounds
 from workers.settings import SparkSettings
 from workers.spark.submit import status
@@ -28,7 +29,7 @@ from workers.spark.submit.applications import Applications, RefusedError, may_pa
 from workers.spark.submit.interface import LostDriverError, Submission
 from workers.spark.submit.order import Order
 from workers.spark.submit.sizing import Sizes, sizes
-from workers.spark.submit.status import Observation
+from workers.spark.submit.status import Observation, PodView
 
 END_SECONDS = 20.0
 """How long a driver may take to leave after its outcome is written, and any driver beyond its grace."""
@@ -41,9 +42,10 @@ class OperatorSubmitter:
 
     settings: SparkSettings
     objects: StoreConfig
+    store_seconds: float
 
     def measure(self, submission: Submission) -> BatchReport:
-        return _Submitted(submission, self.settings, self.objects).measure()
+        return _Submitted(submission, self.settings, self.objects, self.store_seconds).measure()
 
 
 @dataclass
@@ -51,7 +53,11 @@ class _Submitted:
     submission: Submission
     settings: SparkSettings
     objects: StoreConfig
+    store_seconds: float
     executors: set[str] = field(default_factory=set)
+    working: dict[str, PodView] = field(default_factory=dict)
+    suspects: dict[str, str] = field(default_factory=dict)
+    told: set[FailureCode] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.assignment = self.submission.assignment
@@ -67,7 +73,9 @@ class _Submitted:
             report = self._watch()
         except RefusedError as refused:
             return self._failed(refused.failure)
-        except (Cancelled, Drained):
+        except (Cancelled, Drained) as asked:
+            if isinstance(asked, Cancelled):
+                self._mark_cancelled()
             if self._withdraw():
                 self._drop_tables()
             raise
@@ -82,7 +90,8 @@ class _Submitted:
         return report
 
     def _submit(self) -> None:
-        assignment, store = self.assignment, self.submission.store
+        assignment = self.assignment
+        store = PatientStore(self.submission.store, self.submission.control, self.store_seconds)
         self._delete_earlier_attempts()
         order = _order(self.submission, self.size, self.settings)
         key = assignment_key(assignment.run_id, assignment.batch_id, assignment.attempt)
@@ -130,12 +139,26 @@ class _Submitted:
         if seen is None:
             if self._outcome() is not None:
                 return None
-            raise LostDriverError(f"SparkApplication {self.name} was deleted by somebody else")
+            text = f"SparkApplication {self.name} was deleted by somebody else"
+            raise LostDriverError(Failure.of(FailureCode.LOST, text))
         new = [name for name in seen.executors if name not in self.executors]
         if new:
             self.executors.update(new)
             self._tell("spark_executors", f"executors run: {', '.join(new)}")
+        self._note_troubles(seen)
         return seen
+
+    def _note_troubles(self, seen: Observation) -> None:
+        """What does not end the attempt, but people will want to know."""
+        for name, why in status.still_lost(self.suspects, seen).items():
+            text = f"executor {name} was lost: {why}; what was measured then is measured again"
+            self._tell("spark_executor_lost", text)
+        self.suspects = status.lost_executors(self.working, seen)
+        self.working = seen.working
+        waits = status.waits_for(seen)
+        if waits is not None and waits.code not in self.told:
+            self.told.add(waits.code)
+            self._tell("spark_waits", f"{waits.code.value}: {waits.message}. {waits.hint}")
 
     def _outcome(self) -> BatchReport | None:
         assignment = self.assignment
@@ -160,11 +183,12 @@ class _Submitted:
             return self._succeeded(report, seen)
         self._log_tail(seen)
         if status.gave_back(seen):
-            raise Drained
+            raise Drained(f"its driver was asked to stop: {status.last_words(seen)}")
         failure = status.end_failure(seen)
         if failure is None:
-            self._tell("spark_ended", status.last_words(seen))
-            raise LostDriverError(status.last_words(seen))
+            loss = status.loss(seen)
+            self._tell("spark_ended", f"{loss.code.value}: {loss.message}")
+            raise LostDriverError(loss)
         return self._failed(failure, seen)
 
     def _failed(self, failure: Failure, seen: Observation | None = None) -> BatchReport:
@@ -182,6 +206,16 @@ class _Submitted:
             ],
             environment=self.submission.environment,
         )
+
+    def _mark_cancelled(self) -> None:
+        """So that the driver does not finish its sample first. Best effort: it ends with its grace in any case."""
+        assignment = self.assignment
+        try:
+            once(self.submission.store).put(
+                cancelled_key(assignment.run_id, assignment.batch_id, assignment.attempt), b""
+            )
+        except StoreUnavailableError as error:
+            self.submission.log.warning("the driver of %s cannot be told: %s", self.name, error)
 
     def _withdraw(self) -> bool:
         """Delete the application, and wait until its driver has saved what it has: the next attempt needs it."""

@@ -34,6 +34,8 @@ class PodView:
     exit_code: int | None = None
     message: str = ""
     unschedulable: str | None = None
+    disrupted: str | None = None
+    is_terminating: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -57,6 +59,8 @@ class PodView:
             exit_code=ended.get("exitCode"),
             message=waiting.get("message") or ended.get("message") or status.get("message") or "",
             unschedulable=_unschedulable(status.get("conditions") or []),
+            disrupted=_disrupted(status),
+            is_terminating="deletionTimestamp" in metadata,
         )
 
 
@@ -77,6 +81,15 @@ class Observation:
     def executors(self) -> list[str]:
         """Names of the executors whose container has run."""
         return sorted(pod.name for pod in self.pods if pod.role == "executor" and pod.phase != "Pending")
+
+    @property
+    def working(self) -> dict[str, PodView]:
+        """Executors that run and are not being taken away."""
+        return {
+            pod.name: pod
+            for pod in self.pods
+            if pod.role == "executor" and pod.phase == "Running" and not pod.is_terminating
+        }
 
     @property
     def is_over(self) -> bool:
@@ -109,6 +122,65 @@ def _pending(driver: PodView, state: str, settings: SparkSettings) -> Failure | 
     return Failure.of(FailureCode.SPARK_SUBMIT, text, **detail)
 
 
+def waits_for(seen: Observation) -> Failure | None:
+    """What keeps the driver, or an executor, from starting; there may be hope yet."""
+    for pod in seen.pods:
+        if pod.phase != "Pending":
+            continue
+        if pod.waiting in _IMAGE:
+            text = f"the image of {pod.name} cannot be had: {pod.waiting}: {pod.message}"
+            return Failure.of(FailureCode.IMAGE_PULL, text)
+        if pod.unschedulable is not None:
+            text = f"no node has room for {pod.name}: {pod.unschedulable}"
+            return Failure.of(FailureCode.UNSCHEDULABLE, text)
+    return None
+
+
+def lost_executors(before: Mapping[str, PodView], seen: Observation) -> dict[str, str]:
+    """Executors of `before` that work no more, by name, and why.
+
+    A session that ends takes all its executors along, though not at the same moment. So one counts as lost only while
+    another one of the same session works, now and at the next look (`still_lost`).
+    """
+    working, pods = seen.working, {pod.name: pod for pod in seen.pods}
+    gone = [name for name in before if name not in working and _has_peers(name, seen)]
+    return {name: _why_lost(pods.get(name) or before[name], is_there=name in pods) for name in gone}
+
+
+def still_lost(suspects: Mapping[str, str], seen: Observation) -> dict[str, str]:
+    """Those of the executors that an earlier look missed whose session goes on without them."""
+    return {name: why for name, why in suspects.items() if _has_peers(name, seen)}
+
+
+def _has_peers(executor: str, seen: Observation) -> bool:
+    return _session(executor) in {_session(name) for name in seen.working}
+
+
+def _session(executor: str) -> str:
+    """Spark names its executors `<prefix>-exec-<number>`; a session of ours has a prefix of its own."""
+    return executor.rpartition("-exec-")[0]
+
+
+def _why_lost(pod: PodView, *, is_there: bool) -> str:
+    if pod.disrupted is not None:
+        return pod.disrupted
+    if pod.ended is not None:
+        how = f", exit code {pod.exit_code}" if pod.exit_code is not None else ""
+        return f"{pod.ended}{how}"
+    return "its pod is being deleted" if is_there else "its pod is gone"
+
+
+def loss(seen: Observation) -> Failure:
+    """Why an application that left no outcome is a lost attempt, which the next one goes on from."""
+    driver, words = seen.driver, last_words(seen)
+    if driver is not None and driver.disrupted is not None:
+        return Failure.of(FailureCode.EVICTED, words)
+    if driver is not None and driver.exit_code:
+        hint = "The driver's log has its last words; the worker's log has copied them."
+        return Failure.of(FailureCode.CRASH, words, hint)
+    return Failure.of(FailureCode.LOST, words)
+
+
 def end_failure(seen: Observation) -> Failure | None:
     """Why an application that has ended left no outcome, if the reason is one that a next attempt would meet again."""
     driver = seen.driver
@@ -117,8 +189,8 @@ def end_failure(seen: Observation) -> Failure | None:
         # Deleted while it ran, or never made: the operator's word tells which.
         return Failure.of(code, telling(seen.error), state=seen.state) if _was_refused(seen.error) else None
     if driver.ended == "OOMKilled":
-        text = f"the driver {driver.name} exceeded the memory of its container"
-        return Failure.of(FailureCode.MEMOUT, text, _DRIVER_MEMORY_HINT, pod=driver.name)
+        text = f"the kernel killed the driver {driver.name} (OOMKilled) at the memory limit of its container"
+        return Failure.of(FailureCode.OOM_KILLED, text, _DRIVER_MEMORY_HINT, pod=driver.name)
     return None
 
 
@@ -134,7 +206,8 @@ def last_words(seen: Observation) -> str:
         return f"the application is {seen.state or 'gone'}; {telling(seen.error) or 'there is no driver'}"
     how = f"exit code {driver.exit_code}" if driver.exit_code is not None else driver.phase
     reason = f" ({driver.ended})" if driver.ended else ""
-    return f"the application is {seen.state or 'gone'}; driver {driver.name}: {how}{reason}"
+    taken = f"; {driver.disrupted}" if driver.disrupted is not None else ""
+    return f"the application is {seen.state or 'gone'}; driver {driver.name}: {how}{reason}{taken}"
 
 
 def telling(error: str) -> str:
@@ -157,6 +230,16 @@ def _without_driver(seen: Observation, settings: SparkSettings) -> Failure | Non
 
 def _was_refused(error: str) -> bool:
     return any(word in error for word in ("spark-submit", "forbidden", "exceeded quota", "admission", "denied"))
+
+
+def _disrupted(status: Mapping[str, Any]) -> str | None:
+    """Who takes the pod away although nothing is wrong with it."""
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            return f"{condition.get('reason')}: {condition.get('message', '')}"[:TELLING]
+    if status.get("reason") == "Evicted":
+        return f"Evicted: {status.get('message', '')}"[:TELLING]
+    return None
 
 
 def _unschedulable(conditions: Sequence[Mapping[str, Any]]) -> str | None:
