@@ -12,6 +12,7 @@ from app.datasets.internal import router as internal_datasets
 from app.datasets.router import UPLOADS_PATH
 from app.datasets.router import router as datasets
 from app.experiments.router import router as experiments
+from app.experiments.schedule_router import router as schedules
 from app.health.measures import MeasureRequests, Measures
 from app.health.router import router as health
 from app.health.service import installed_version
@@ -30,7 +31,7 @@ _INTERNAL_BODY_BYTES = 64 << 20
 
 def create_app(resources: Resources) -> FastAPI:
     """The public API. Raises ValueError if authentication is on and there is no secret to check keys with."""
-    routers = (experiments, runs, comparisons, datasets, algorithms, keys, health)
+    routers = (experiments, schedules, runs, comparisons, datasets, algorithms, keys, health)
     return _create("corepoint", resources, resources.settings.api.body_bytes, *routers)
 
 

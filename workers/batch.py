@@ -15,6 +15,7 @@ from workers.datasets.fetch import fetch
 from workers.datasets.prepared import PreparedPoints
 from workers.measure.block import TrialResult, measure_block
 from workers.measure.control import Control
+from workers.measure.nursery import Nursery
 from workers.measure.sampling import SampleSource
 from workers.publish.manifest import publish
 from workers.publish.rounds import StoredRounds
@@ -34,7 +35,9 @@ def measure_and_publish(  # noqa: PLR0917 - what a batch needs, each of another 
     environment: Environment,
     scratch: Path,
     control: Control,
+    *,
     source: SampleSource | None = None,
+    nursery: Nursery | None = None,
 ) -> BatchReport:
     """Measure the rounds that are missing, then publish manifests and the attempt's outcome. See `measure_block`."""
     points = {trial_id: found for trial_id, found in data.items() if not isinstance(found, Failure)}
@@ -42,7 +45,7 @@ def measure_and_publish(  # noqa: PLR0917 - what a batch needs, each of another 
         update={"trials": [trial for trial in assignment.trials if trial.trial_id in points]}
     )
     rounds = StoredRounds(store, assignment)
-    results = measure_block(measurable, points, rounds, environment, scratch, control, source=source)
+    results = measure_block(measurable, points, rounds, environment, scratch, control, source=source, nursery=nursery)
     unread = {trial_id: TrialResult(failure=found) for trial_id, found in data.items() if isinstance(found, Failure)}
     return publish(store, assignment, {**results, **unread}, environment)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
+from functools import cache
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
 import httpx
 import stamina
@@ -19,20 +21,29 @@ from app.contracts.assignment import (
     DatasetReport,
     Heartbeat,
     HeartbeatReply,
+    NoteKind,
 )
 from app.contracts.base import Message
+from app.contracts.failures import Failure
 from app.contracts.measurement import BatchReport
 from workers.settings import WorkerSettings
 
 log = structlog.get_logger()
-NoteKind = Literal["spark_submitted", "spark_executors", "spark_ended"]
 TOKEN_HEADER = "X-Corepoint-Batch-Token"  # noqa: S105 - a header's name
 M = TypeVar("M", bound=Message)
-CLAIM_SECONDS = 60.0  # a restart of the API passes within it
+RELEASE_SECONDS = 5.0  # the worker is on its way out
+LOSE_SECONDS = 60.0  # nobody waits for this one, and the next attempt begins with it
+CLAIM_SECONDS = 180.0  # a restart of the API passes within it, or of its database
 
 
 class StaleAttemptError(Exception):
     """The control plane has given this attempt up, or it was cancelled: there is nothing to do here."""
+
+
+@cache
+def trusted_authorities() -> ssl.SSLContext:
+    """Read once per process: 20 ms of CPU, which a flow run that starts warm finds done."""
+    return httpx.create_ssl_context()
 
 
 class ControlPlane:
@@ -45,6 +56,7 @@ class ControlPlane:
             base_url=settings.internal_url,
             headers=headers,
             timeout=httpx.Timeout(settings.read_seconds, connect=settings.connect_seconds),
+            verify=trusted_authorities(),
         )
 
     def __enter__(self) -> Self:
@@ -77,8 +89,17 @@ class ControlPlane:
 
     def release_batch(self, assignment: BatchAssignment, reason: str) -> None:
         """Give the batch back, quickly: the worker is on its way out, and the lease ends anyway."""
-        path = f"/internal/v1/batches/{assignment.batch_id}:release"
-        self._persist(path, BatchRelease(attempt=assignment.attempt, reason=reason), None, 5.0, assignment.token)
+        self._give_back(assignment, BatchRelease(attempt=assignment.attempt, reason=reason), RELEASE_SECONDS)
+
+    def lose_batch(self, assignment: BatchAssignment, failure: Failure) -> None:
+        """Give the batch back because what measured it is gone: the attempt counts, the next one goes on."""
+        told = BatchRelease(
+            attempt=assignment.attempt, reason=failure.message[:1_000], code=failure.code, hint=failure.hint
+        )
+        self._give_back(assignment, told, LOSE_SECONDS)
+
+    def _give_back(self, assignment: BatchAssignment, told: BatchRelease, seconds: float) -> None:
+        self._persist(f"/internal/v1/batches/{assignment.batch_id}:release", told, None, seconds, assignment.token)
 
     def claim_dataset(self, claim: DatasetClaim) -> DatasetAssignment:
         return self._persist("/internal/v1/datasets:claim", claim, DatasetAssignment, CLAIM_SECONDS)
@@ -93,7 +114,7 @@ class ControlPlane:
 
     def _persist(self, path: str, body: Message, answer: type[M] | None, seconds: float, token: str = "") -> M:
         for attempt in stamina.retry_context(
-            on=_may_pass, attempts=None, timeout=seconds, wait_initial=0.2, wait_max=10.0, wait_jitter=0.5
+            on=_may_pass, attempts=None, timeout=seconds, wait_initial=0.2, wait_max=5.0, wait_jitter=0.5
         ):
             with attempt:
                 return self._post(path, body, answer, token)

@@ -26,6 +26,7 @@ class Heartbeats:
         self._beat = beat
         self._seconds = seconds
         self._over = threading.Event()
+        self._due = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self.stopped = stopped
         self.fenced = False
@@ -36,15 +37,24 @@ class Heartbeats:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._over.set()
+        self._due.set()
         self._thread.join(timeout=self._seconds + 1.0)
 
+    def hasten(self) -> None:
+        """Beat now: what it tells has changed. Returns at once."""
+        self._due.set()
+
     def _run(self) -> None:
-        while not self._over.wait(self._seconds):
+        while True:
+            self._due.wait(self._seconds)
+            self._due.clear()
+            if self._over.is_set():
+                return
             try:
                 reply = self._beat()
             except StaleAttemptError:
                 reply = HeartbeatReply(fenced=True)
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, ValueError) as error:  # nobody answers, or something else does
                 log.warning("heartbeat not heard", error=str(error))
                 continue
             if reply.cancel or reply.fenced:

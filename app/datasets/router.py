@@ -67,9 +67,9 @@ async def get_dataset(dataset: str, session: ReadSession) -> DatasetView:
     dependencies=[Write],
     responses=problems(ProblemCode.NOT_FOUND, ProblemCode.STATE_CONFLICT, body=True),
 )
-async def delete_dataset(dataset: str, session: WriteSession) -> None:
+async def delete_dataset(dataset: str, resources: Provided, session: WriteSession) -> None:
     """By id or name. Refused while an experiment lists it."""
-    await service.delete(session, dataset)
+    await service.delete(session, dataset, resources.settings, now())
 
 
 @router.post(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,6 +10,7 @@ from app.clock import new_id
 from app.contracts.canonical import digest
 from app.contracts.dataset import DatasetSpec, PreparedDataset
 from app.contracts.failures import Failure
+from app.contracts.objects import version_id
 from app.contracts.problems import ProblemCode
 from app.contracts.states import DatasetState
 from app.contracts.views import DatasetView, Page
@@ -68,9 +69,9 @@ async def get(session: AsyncSession, key: str) -> DatasetView:
     return view(await _found(session, key))
 
 
-async def delete(session: AsyncSession, key: str) -> None:
-    """Raises RefusedError state_conflict while an experiment lists it. The prepared version stays: others may share
-    it, and results of deleted experiments refer to it."""
+async def delete(session: AsyncSession, key: str, settings: Settings, now: datetime) -> None:
+    """Raises RefusedError state_conflict while an experiment lists it. Its objects follow later, unless others share
+    them."""
     row = await _found(session, key, lock=True)
     user = await repository.user_of(session, row.name)
     if user is not None:
@@ -78,6 +79,12 @@ async def delete(session: AsyncSession, key: str) -> None:
         raise RefusedError(ProblemCode.STATE_CONFLICT, text)
     await session.delete(row)
     await session.flush()
+    objects_due = now + timedelta(days=settings.retention.objects_days)
+    if row.sha256 is not None:
+        await want(session, WorkKind.DATASET_OBJECTS, version_id(row.sha256), objects_due)
+    upload = DatasetSpec.model_validate(row.spec).source.upload
+    if upload is not None:
+        await want(session, WorkKind.UPLOAD, upload, objects_due)
 
 
 async def used_by(session: AsyncSession, names: Sequence[str]) -> dict[str, Dataset]:

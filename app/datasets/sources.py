@@ -23,7 +23,9 @@ async def check_source(session: AsyncSession, source: Source, settings: Settings
         bucket = source.s3.removeprefix("s3://").partition("/")[0]
         if bucket != settings.objects.bucket and bucket not in settings.objects.allowed_buckets:
             raise _forbidden("/source/s3", f"the bucket {bucket!r} is not among those that the settings allow")
-    if source.upload is not None and await session.get(Upload, source.upload) is None:
+    # Held until the dataset can be seen: an upload that nothing is made of is deleted some day.
+    held = {"read": True}
+    if source.upload is not None and await session.get(Upload, source.upload, with_for_update=held) is None:
         message = f"there is no upload {source.upload}"
         raise RefusedError.at(ProblemCode.INVALID_REQUEST, "/source/upload", message)
 

@@ -82,6 +82,14 @@ async def lose_dataset(
     await want(session, WorkKind.DATASET, dataset.id, now)
 
 
+async def send_dataset_again(session: AsyncSession, dataset: Dataset, now: datetime) -> None:
+    """Prefect forgot the flow run that was to prepare it: the same attempt gets another one."""
+    if dataset.state is not DatasetState.PENDING:
+        raise Stale(f"dataset {dataset.name} is {dataset.state}")
+    await _change(session, dataset, flow_run_id=None, submitted_at=None)
+    await want(session, WorkKind.DATASET, dataset.id, now)
+
+
 async def _fail(session: AsyncSession, dataset: Dataset, failure: Failure, now: datetime) -> None:
     dumped = failure.model_dump(mode="json")
     await _change(session, dataset, state=DatasetState.FAILED, failure=dumped, lease_until=None)

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +15,8 @@ from app.clock import new_id, now
 from app.contracts.objects import upload_key
 from app.contracts.problems import ProblemCode
 from app.contracts.views import UploadView
-from app.db.models import Upload
+from app.db.models import Upload, WorkKind
+from app.db.work import want
 from app.problems import RefusedError
 from app.resources import Resources
 
@@ -36,6 +38,10 @@ async def store_upload(resources: Resources, body: AsyncIterator[bytes], announc
             if error.errno != errno.ENOSPC:
                 raise
             raise RefusedError(ProblemCode.UNAVAILABLE, "There is no room for the upload.") from error
+        # Before the object is there: one that is never finished is deleted too.
+        async with resources.database.write() as session:
+            unused_from = now() + timedelta(days=max(1, resources.settings.retention.uploads_days))
+            await want(session, WorkKind.UPLOAD, upload_id, unused_from)
         await asyncio.to_thread(resources.objects.upload, upload_key(upload_id), target)
     async with resources.database.write() as session:
         session.add(Upload(id=upload_id, sha256=sha256, size_bytes=size, created_at=now()))

@@ -11,11 +11,13 @@ from sqlalchemy import select
 
 from app.clock import now
 from app.contracts.states import BatchState, Isolation
+from app.crash_points import CrashPoint, reached
 from app.db.models import Batch, Experiment, Run
 from app.dispatcher.context import Context
-from app.dispatcher.experiments import Place, ensure_deployment, experiment_tag, known_deployment
+from app.dispatcher.experiments import Place, deployment_for, experiment_tag, known_deployment
 from app.dispatcher.pods import job_variables
-from app.gateways.prefect import DeploymentMissingError, run_key
+from app.gateways.prefect import DeploymentMissingError
+from app.gateways.prefect_names import run_key
 from app.runs import transitions
 from app.runs.guarded import lock_batch
 
@@ -61,12 +63,14 @@ async def _load(context: Context, batch_id: UUID) -> _Subject | None:
 
 async def _start(context: Context, subject: _Subject) -> None:
     batch = subject.batch
-    deployment_id = subject.deployment_id or await ensure_deployment(context, subject.experiment, _place(batch))
+    place = _place(batch)
+    deployment_id = subject.deployment_id or await deployment_for(context, subject.experiment, place)
     try:
         flow_run_id = await _create(context, subject, deployment_id)
     except DeploymentMissingError:
-        deployment_id = await ensure_deployment(context, subject.experiment, _place(batch))
+        deployment_id = await deployment_for(context, subject.experiment, place, missing=deployment_id)
         flow_run_id = await _create(context, subject, deployment_id)
+    reached(CrashPoint.FLOW_RUN_CREATED)
     with suppress(transitions.Stale):
         # A worker may have claimed the batch already: then the row is past `waiting`, and right as it is.
         async with context.database.write() as session:
@@ -89,20 +93,23 @@ async def _create(context: Context, subject: _Subject, deployment_id: str) -> st
 
 async def _withdraw(context: Context, batch: Batch) -> None:
     """A worker that holds the batch hears it in its heartbeat. A pod of its own is taken away whatever it does."""
+    flow_run_id = batch.flow_run_id
     if batch.state in OPEN:
         async with context.database.write() as session:
             locked = await lock_batch(session, batch.id)
             if locked is None or locked[1].state not in OPEN:
                 return
+            # Another dispatcher may have submitted it since it was read.
+            flow_run_id = locked[1].flow_run_id
             await transitions.cancel_batch(session, locked[1], now())
-    if batch.flow_run_id is None:
+    if flow_run_id is None:
         return
     if batch.isolation is Isolation.POD and batch.state in WITH_A_POD:
         # Neither forced nor CANCELLED at once: there may be a Job, and who started it has to delete it.
-        await context.prefect.set_flow_run_state(batch.flow_run_id, "CANCELLING")
+        await context.prefect.set_flow_run_state(flow_run_id, "CANCELLING")
     elif batch.state in OPEN:
         # Should a worker start it all the same, its claim is refused.
-        await context.prefect.set_flow_run_state(batch.flow_run_id, "CANCELLED", force=True)
+        await context.prefect.set_flow_run_state(flow_run_id, "CANCELLED", force=True)
 
 
 def _place(batch: Batch) -> Place:

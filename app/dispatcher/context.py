@@ -30,5 +30,13 @@ class Context:
     kubernetes: KubernetesGateway | None = None
 
 
+class NotYetError(Exception):
+    """What a handler needs is known to be away: the row is due again at `due_at`. Thousands may say so at once."""
+
+    def __init__(self, reason: str, due_at: datetime) -> None:
+        super().__init__(reason)
+        self.due_at = due_at
+
+
 Handler = Callable[[Context, UUID], Awaitable[datetime | None]]
 """Brings one entity to its wanted state. Answers when to look again, or None. Raises to be tried again."""

@@ -11,7 +11,8 @@ from app.clock import now
 from app.contracts.states import DatasetState, QueueName
 from app.db.models import Dataset
 from app.dispatcher.context import Context
-from app.gateways.prefect import DeploymentSpec, run_key
+from app.gateways.prefect import DeploymentSpec
+from app.gateways.prefect_names import run_key
 
 PREPARE_FLOW = "prepare-dataset"
 DEPLOYMENT = DeploymentSpec(

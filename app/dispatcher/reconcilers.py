@@ -1,69 +1,126 @@
-"""Runs the reconcilers, each in its own rhythm, and gives leases time after an outage of our own."""
+"""The table of reconcilers, and what turns them: each group is a task of its own, so a slow one delays only itself."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import text
 
-from app.clock import now
-from app.dispatcher import departed, lost, orphaned, registered, spared, stuck, unreported
+from app.dispatcher import (
+    adopted,
+    departed,
+    disrupted,
+    held,
+    lost,
+    missed,
+    orphaned,
+    registered,
+    retention,
+    spared,
+    stuck_queues,
+    unreported,
+)
 from app.dispatcher.context import Context
 from app.dispatcher.gone import GoneWorkers
+from app.dispatcher.isolated import IsolatedTrials
 from app.dispatcher.pulse import Pulse
+from app.dispatcher.stuck import StuckFlowRuns
+from app.settings import Settings
 
 log = structlog.get_logger()
-Reconciler = Callable[[Context], Awaitable[int]]
+Reconcile = Callable[[Context], Awaitable[int]]
+JITTER = 0.1
+"""So that dispatchers that started together do not turn together for ever."""
+LONGEST_REST_SECONDS = 30.0
+"""A group that rests for an hour shows between that it lives."""
 
 
-class LeaseGuard:
-    """Leases may end only while heartbeats could be heard: not within one lease of an outage of ours.
+@dataclass(frozen=True)
+class Group:
+    """Reconcilers that turn one after the other, in this order, with `seconds` of rest after each round."""
 
-    An outage is a gap between two successful looks at the database, the time before the start included.
-    """
+    name: str
+    seconds: float
+    reconcilers: tuple[tuple[str, Reconcile], ...]
 
-    def __init__(self, context: Context) -> None:
-        self._lease = timedelta(seconds=context.settings.leases.lease_seconds)
-        self._gap = timedelta(seconds=max(3 * context.settings.dispatcher.reconcile_seconds, 5.0))
-        self._seen = now()
-        self._trusted_from = self._seen + self._lease
 
-    def look(self, moment: datetime) -> bool:
-        if moment - self._seen > self._gap:
-            self._trusted_from = moment + self._lease
-        self._seen = moment
-        return moment >= self._trusted_from
+def groups(settings: Settings) -> tuple[Group, ...]:
+    """Each speaks to as few parts of the world as possible: what is away must delay nobody who does without it."""
+    every = settings.dispatcher.reconcile_seconds
+    return (
+        # Often: this rest is part of how late a lost worker is noticed.
+        Group("leases", min(every, 5.0), (("unreported", unreported.reconcile), ("lost", lost.reconcile))),
+        Group(
+            "prefect",
+            every,
+            (
+                ("registered", registered.reconcile),
+                ("stuck", StuckFlowRuns().reconcile),
+                ("departed", departed.reconcile),
+            ),
+        ),
+        Group("planned", settings.schedules.adopt_seconds, (("adopted", adopted.reconcile),)),
+        # Its own group: all others may wait for what is held.
+        Group("held", every, (("held", held.reconcile),)),
+        # Its own group: times are accounted for while Prefect is away, too.
+        Group("missed", settings.schedules.grace_seconds / 3, (("missed", missed.reconcile),)),
+        # Often: a worker that was killed is noticed here first, and a cancelled trial leaves no pod after 10 s.
+        Group(
+            "pods",
+            min(every, 5.0),
+            (
+                ("gone", GoneWorkers().reconcile),
+                ("isolated", IsolatedTrials().reconcile),
+                ("spared", spared.reconcile),
+                ("orphaned", orphaned.reconcile),
+                ("stuck_queues", stuck_queues.reconcile),
+            ),
+        ),
+        Group(
+            "retention",
+            settings.retention.turn_seconds,
+            (
+                ("aged_runs", retention.runs),
+                ("aged_events", retention.events),
+                ("aged_requests", retention.requests),
+                ("aged_flow_runs", retention.flow_runs),
+                ("aged_applications", retention.applications),
+            ),
+        ),
+        # Its turn is a watch.
+        Group("disrupted", min(every, 2.0), (("disrupted", disrupted.reconcile),)),
+    )
 
 
 async def run(context: Context, pulse: Pulse) -> None:
     """Until cancelled. A reconciler that fails is tried again at its next turn."""
-    guard = LeaseGuard(context)
-    # What lies in the store is adopted before anything is called lost.
-    always: dict[str, Reconciler] = {
-        "unreported": unreported.reconcile,
-        "gone": GoneWorkers().reconcile,
-        "stuck": stuck.reconcile,
-        "spared": spared.reconcile,
-        "orphaned": orphaned.reconcile,
-        "departed": departed.reconcile,
-    }
+    await turn_all(groups(context.settings), context, pulse)
+
+
+async def turn_all(table: Sequence[Group], context: Context, pulse: Pulse) -> None:
+    """Each group as a task of its own, until cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        for group in table:
+            tasks.create_task(_turn_for_ever(group, context, pulse), name=group.name)
+
+
+async def _turn_for_ever(group: Group, context: Context, pulse: Pulse) -> None:
     while True:
-        await _turn("registered", registered.reconcile, context, pulse)
-        if await _database_answers(context):
-            for name, reconcile in always.items():
-                await _turn(name, reconcile, context, pulse)
-            if guard.look(now()):
-                await _turn("lost", lost.reconcile, context, pulse)
-        await asyncio.sleep(context.settings.dispatcher.reconcile_seconds)
+        for name, reconcile in group.reconcilers:
+            pulse.beat(group.name)
+            await _turn(name, reconcile, context, pulse)
+        await _rest(group, pulse)
 
 
-async def _turn(name: str, reconcile: Reconciler, context: Context, pulse: Pulse) -> None:
-    pulse.beat("reconcilers")
+async def _turn(name: str, reconcile: Reconcile, context: Context, pulse: Pulse) -> None:
+    """Once, within its limit; whatever goes wrong is counted and leaves the others alone."""
     try:
-        repaired = await reconcile(context)
+        async with asyncio.timeout(context.settings.dispatcher.turn_seconds):
+            repaired = await reconcile(context)
     except Exception as error:  # what it depends on is away; the next turn sees
         pulse.failed.labels(name).inc()
         log.warning("reconciler failed", reconciler=name, error=repr(error))
@@ -73,11 +130,8 @@ async def _turn(name: str, reconcile: Reconciler, context: Context, pulse: Pulse
         log.info("reconciled", reconciler=name, repaired=repaired)
 
 
-async def _database_answers(context: Context) -> bool:
-    try:
-        async with context.database.read() as session:
-            await session.execute(text("SELECT 1"))
-    except Exception as error:
-        log.warning("database does not answer", error=repr(error))
-        return False
-    return True
+async def _rest(group: Group, pulse: Pulse) -> None:
+    until = time.monotonic() + group.seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+    while (left := until - time.monotonic()) > 0:
+        pulse.beat(group.name)
+        await asyncio.sleep(min(left, LONGEST_REST_SECONDS))

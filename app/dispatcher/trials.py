@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import datetime
+import random
+from datetime import datetime, timedelta
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import undefer
 
+from app.clock import now
 from app.contracts.measurement import TrialManifest
+from app.contracts.states import RunTrigger
 from app.db.models import Experiment, Run, Trial
-from app.dispatcher.context import Context
+from app.dispatcher.context import Context, NotYetError
+from app.gateways.mlflow import MlflowAwayError, MlflowGateway
 
 
 async def mirror(context: Context, trial_id: UUID) -> datetime | None:
@@ -22,7 +26,8 @@ async def mirror(context: Context, trial_id: UUID) -> datetime | None:
         select(Trial, Experiment.name)
         .join(Run, Run.id == Trial.run_id)
         .join(Experiment, Experiment.id == Run.experiment_id)
-        .where(Trial.id == trial_id)
+        # Among measurements, a preview's figures would be taken for one.
+        .where(Trial.id == trial_id, Run.trigger != RunTrigger.PREVIEW)
         .options(undefer(Trial.manifest))
     )
     async with context.database.read() as session:
@@ -32,9 +37,24 @@ async def mirror(context: Context, trial_id: UUID) -> datetime | None:
     trial, experiment = row
     if trial.manifest is None or trial.mlflow_run_id is not None or trial.reused_from is not None:
         return None
+    try:
+        await _write(context, context.mlflow, experiment, trial)
+    except MlflowAwayError as error:
+        # Not together: a thousand may wait, and each turn of each costs a write to our own database.
+        away = context.settings.mlflow.away_seconds
+        due_at = now() + timedelta(seconds=random.uniform(away, 2 * away))  # noqa: S311 - no secret
+        raise NotYetError(str(error), due_at) from error
+    return None
+
+
+async def _write(context: Context, mlflow: MlflowGateway, experiment: str, trial: Trial) -> None:
     manifest = TrialManifest.model_validate(trial.manifest)
     tags = {"corepoint.dataset": trial.dataset, "corepoint.experiment": experiment}
-    mlflow_run_id = await asyncio.to_thread(context.mlflow.mirror, experiment, trial.label, manifest, tags)
+    mlflow_run_id = await mlflow.mirror(experiment, trial.label, manifest, tags)
+    first = update(Trial).where(Trial.id == trial.id, Trial.mlflow_run_id.is_(None)).values(mlflow_run_id=mlflow_run_id)
     async with context.database.write() as session:
-        await session.execute(update(Trial).where(Trial.id == trial_id).values(mlflow_run_id=mlflow_run_id))
-    return None
+        written = cast("CursorResult[Any]", await session.execute(first)).rowcount == 1
+        known = await session.scalar(select(Trial.mlflow_run_id).where(Trial.id == trial.id))
+    if not written and known != mlflow_run_id:
+        # Another dispatcher was first, because this one was frozen; or the experiment was deleted meanwhile.
+        await mlflow.delete(mlflow_run_id)

@@ -23,6 +23,14 @@ STOP_SECONDS = 20.0  # above the guard's own grace
 RESTART_SECONDS = 2.0
 # What programs of others are told of our environment: where things are, not our settings and secrets.
 INHERITED = ("PATH", "HOME", "LANG", "LC_", "TZ", "TMPDIR", "SSL_CERT", "VIRTUAL_ENV")
+# How far Prefect plans ahead of a schedule, as in the chart: by default 3 flow runs and an hour, which each change of a
+# schedule deletes. Ten minutes outlast a loop of its scheduler (60 s) many times; the dispatcher finds a time that was
+# not planned. 12 are enough for the shortest interval of a minute.
+PLANNING = {
+    "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_RUNS": "2",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "12",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT10M",
+}
 HERE = os.fspath(Path(__file__).resolve().parents[2])
 
 
@@ -112,8 +120,7 @@ def prefect_server(place: Place) -> Service:
             **_prefect_environment(place),
             "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
             "PREFECT_SERVER_UI_API_URL": f"{place.prefect_url}/api",
-            # Late runs and new schedules are looked for every 5 s by default: half of what a person would notice.
-            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "10",
+            **PLANNING,
         },
     )
 

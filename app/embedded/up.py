@@ -23,6 +23,7 @@ from app.embedded.services import keep_alive, mlflow_server, prefect_server, sto
 from app.main import create_app, create_internal_app
 from app.processes.composition import api_resources, dispatcher_context
 from app.processes.serving import in_background, served
+from app.runs.listening import listen
 from app.settings import Settings
 
 Say = Callable[[str], None]
@@ -106,6 +107,7 @@ async def _control_plane(place: Place, settings: Settings) -> AsyncIterator[Cont
         context = await stack.enter_async_context(dispatcher_context(settings, database))
         await stack.enter_async_context(served(create_app(resources), LOOPBACK, place.ports.public))
         await stack.enter_async_context(served(create_internal_app(resources), LOOPBACK, place.ports.internal))
+        await stack.enter_async_context(in_background(listen(database, settings.leases)))
         yield context
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.contracts.measurement import MEMORY_ROUND, TrialManifest
 
@@ -11,17 +16,66 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 TRIAL_TAG = "corepoint.trial_id"
+_AT_ONCE = 4  # calls: its server has one process, and the threads that read from the object store are not its own
+_SERVER_ERROR = 500
+T = TypeVar("T")
+
+
+class MlflowAwayError(ConnectionError):
+    """MLflow does not answer, or did not a moment ago: nothing was asked."""
 
 
 class MlflowGateway:
-    """Blocking; call it from a thread."""
+    """After a call that MLflow did not answer, none is made for `away_seconds`; then one at a time finds out whether
+    it is back. Thousands of trials may wait for it. Close it with `close`."""
 
-    def __init__(self, tracking_uri: str) -> None:
+    def __init__(self, tracking_uri: str, away_seconds: float) -> None:
         self._tracking_uri = tracking_uri
+        self._away_seconds = away_seconds
+        self._away_until: float | None = None
+        self._asking = False
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "mlflow")
         self._client: MlflowClient | None = None
 
-    def mirror(self, experiment: str, label: str, manifest: TrialManifest, tags: dict[str, str]) -> str:
-        """Write the trial's figures once; answers the MLflow run's id. A run of the same trial is adopted."""
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def mirror(self, experiment: str, label: str, manifest: TrialManifest, tags: dict[str, str]) -> str:
+        """Write the trial's figures; answers the MLflow run's id. A run of the same trial is adopted.
+
+        Two dispatchers at once may write two: who does not get its id into the trial's row deletes its own.
+        Raises MlflowAwayError.
+        """
+        return await self._ask(partial(self._mirror, experiment, label, manifest, tags))
+
+    async def delete(self, run_id: str) -> None:
+        """Raises MlflowAwayError."""
+        await self._ask(lambda: self._connected().delete_run(run_id))
+
+    async def _ask(self, call: Callable[[], T]) -> T:
+        from mlflow.exceptions import MlflowException
+
+        was_away = self._away_until is not None
+        if self._away_until is not None and (self._asking or time.monotonic() < self._away_until):
+            raise MlflowAwayError("MLflow did not answer a moment ago")
+        self._asking = self._asking or was_away
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        except MlflowException as error:
+            if error.get_http_status_code() < _SERVER_ERROR:  # type: ignore[no-untyped-call]
+                raise
+            self._away_until = time.monotonic() + self._away_seconds
+            raise MlflowAwayError(str(error)) from error
+        except asyncio.CancelledError:  # our caller has waited long enough
+            self._away_until = time.monotonic() + self._away_seconds
+            raise
+        finally:
+            if was_away:
+                self._asking = False
+        self._away_until = None
+        return answer
+
+    def _mirror(self, experiment: str, label: str, manifest: TrialManifest, tags: dict[str, str]) -> str:
         from mlflow.entities import Param, RunTag
 
         client = self._connected()
@@ -75,8 +129,9 @@ class MlflowGateway:
 
     @staticmethod
     def _existing(client: MlflowClient, experiment_id: str, manifest: TrialManifest) -> str | None:
-        runs = client.search_runs([experiment_id], f"tags.`{TRIAL_TAG}` = '{manifest.trial_id}'", max_results=1)
-        return str(runs[0].info.run_id) if runs else None
+        """The same one for everybody who asks, should there be two."""
+        runs = client.search_runs([experiment_id], f"tags.`{TRIAL_TAG}` = '{manifest.trial_id}'", max_results=10)
+        return min((str(run.info.run_id) for run in runs), default=None)
 
 
 def _metrics(manifest: TrialManifest) -> list[Metric]:

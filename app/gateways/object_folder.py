@@ -93,6 +93,7 @@ class FolderStore:
         try:
             with self._folder(segments[:-1], create=False) as folder:
                 os.unlink(segments[-1], dir_fd=folder)
+            self._prune(segments[:-1])
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return
         except OSError as error:
@@ -139,9 +140,7 @@ class FolderStore:
                 fill(file)
                 file.flush()
                 os.fsync(file.fileno())
-            with self._folder(segments[:-1], create=True) as folder:
-                place(temporary, segments[-1], folder)
-                os.fsync(folder)
+            self._placed(temporary, segments, place)
         except (NotADirectoryError, IsADirectoryError) as error:
             raise ValueError(f"key {key!r} runs through an object, a link, or ends at a folder") from error
         except FileExistsError as error:
@@ -150,6 +149,29 @@ class FolderStore:
             raise StoreUnavailableError(f"cannot write {key!r}: {error}") from error
         finally:
             temporary.unlink(missing_ok=True)
+
+    def _placed(self, temporary: Path, segments: list[str], place: Callable[[Path, str, int], None]) -> None:
+        for last in (False, False, True):
+            try:
+                with self._folder(segments[:-1], create=True) as folder:
+                    place(temporary, segments[-1], folder)
+                    os.fsync(folder)
+                return
+            except FileNotFoundError:
+                # A folder on the way was empty for a moment, and a deletion took it away.
+                if last:
+                    raise
+
+    def _prune(self, segments: list[str]) -> None:
+        """Folders that have become empty: S3 has none either."""
+        for depth in range(len(segments), 0, -1):
+            with self._folder(segments[: depth - 1], create=False) as above:
+                try:
+                    os.rmdir(segments[depth - 1], dir_fd=above)
+                except OSError as error:
+                    if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+                        return
+                    raise
 
 
 def _replace(temporary: Path, name: str, folder: int) -> None:

@@ -15,6 +15,7 @@ from app.contracts.objects import ObjectExistsError, ObjectMissingError, StoreUn
 from app.gateways.object_keys import check_bucket, check_key, check_prefix
 
 if TYPE_CHECKING:
+    from boto3.s3.transfer import TransferConfig
     from mypy_boto3_s3 import S3Client
 
 _CONNECT_SECONDS = 5
@@ -22,6 +23,8 @@ _READ_SECONDS = 20
 _TRIES = 3
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _CONFLICT_PAUSE_SECONDS = 0.05
+_SKEWED = {"RequestTimeTooSkewed", "RequestExpired"}
+_SKEW_HINT = "the clocks of the store and of this machine differ by minutes; have both set by NTP"
 
 
 class S3Store:
@@ -81,7 +84,7 @@ class S3Store:
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         try:
             with partial.open("xb") as copy, self._asking(key):
-                self._client.download_fileobj(self._bucket, key, copy)
+                self._client.download_fileobj(self._bucket, key, copy, Config=_one_stream())
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
@@ -104,8 +107,9 @@ class S3Store:
                 time.sleep(_CONFLICT_PAUSE_SECONDS)
 
     def upload(self, key: str, source: Path) -> None:
+        """In parts if it is large; parts of an upload that failed are given up, as far as the store still answers."""
         with source.open("rb") as original, self._asking(key):
-            self._client.upload_fileobj(original, self._bucket, key)
+            self._client.upload_fileobj(original, self._bucket, key, Config=_one_stream())
 
     def exists(self, key: str) -> bool:
         try:
@@ -167,7 +171,16 @@ def _answered(key: str, response: Any) -> Exception:
         return ObjectExistsError(key)
     if status == 409:
         return _ConflictError(f"conflict on {key!r}: {code}")
-    return StoreUnavailableError(f"the object store refused {key!r}: {code or status}")
+    hint = f": {_SKEW_HINT}" if code in _SKEWED else ""
+    return StoreUnavailableError(f"the object store refused {key!r}: {code or status}{hint}")
+
+
+def _one_stream() -> TransferConfig:
+    """boto3's threads are joined when the interpreter ends, however long the store keeps them: a cancelled attempt
+    would outlive its cancel."""
+    from boto3.s3.transfer import TransferConfig
+
+    return TransferConfig(use_threads=False)
 
 
 def _connect(endpoint: str | None, region: str, access_key: str | None, secret_key: SecretStr | None) -> S3Client:

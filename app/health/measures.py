@@ -26,7 +26,23 @@ class Measures:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self.stale_writes = Counter(
+            "corepoint_stale_writes_total",
+            "What attempts that are over wanted to say of their batch, and was refused",
+            ("route",),
+            registry=self.registry,
+        )
         self.in_flight = Gauge("corepoint_http_requests_in_flight", "Requests being handled", registry=self.registry)
+
+
+def count_stale_write(scope: Scope) -> None:
+    """A worker that had been given up came back; fencing kept it from the rows."""
+    measures: Measures = scope["app"].state.measures
+    measures.stale_writes.labels(_route(scope)).inc()
+
+
+def _route(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", _UNMATCHED))
 
 
 class MeasureRequests:
@@ -51,7 +67,7 @@ class MeasureRequests:
             try:
                 await self.app(scope, receive, send_seen)
             finally:
-                route = getattr(scope.get("route"), "path", _UNMATCHED)
+                route = _route(scope)
                 method = scope["method"] if scope["method"] in _METHODS else "other"
                 self.measures.requests.labels(method, route, str(status)).inc()
                 self.measures.seconds.labels(method, route).observe(time.perf_counter() - began)

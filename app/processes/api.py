@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 from app.db.engine import Database
 from app.main import create_app, create_internal_app
 from app.processes.composition import api_resources
-from app.processes.serving import served
+from app.processes.serving import in_background, served
+from app.runs.listening import listen
 from app.settings import Settings
 
 
@@ -24,4 +25,5 @@ async def serve(settings: Settings) -> None:
             (create_app(resources), listening.public_port),
         ):
             await stack.enter_async_context(served(application, listening.host, port, listening.drain_seconds))
+        await stack.enter_async_context(in_background(listen(database, settings.leases)))
         await asyncio.Event().wait()

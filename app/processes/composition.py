@@ -39,18 +39,20 @@ async def api_resources(settings: Settings, database: Database) -> AsyncIterator
 async def dispatcher_context(settings: Settings, database: Database) -> AsyncIterator[Context]:
     # The MLflow client reads its limits from the environment only.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(settings.mlflow.timeout_seconds)))
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    # A repeated create whose first answer was lost would make a second run: we look before we ask again.
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     prefect = PrefectGateway(settings.prefect)
     webhooks = WebhookGateway(settings.notifications)
     tracking_uri = settings.mlflow.tracking_uri
+    mlflow = MlflowGateway(tracking_uri, settings.mlflow.away_seconds) if tracking_uri else None
     try:
         yield Context(
             settings=settings,
             database=database,
             objects=open_store(settings.objects),
             prefect=prefect,
-            mlflow=MlflowGateway(tracking_uri) if tracking_uri else None,
+            mlflow=mlflow,
             webhooks=webhooks,
             catalogue=catalogue(),
             kubernetes=KubernetesGateway(settings.kubernetes) if settings.kubernetes.namespace else None,
@@ -58,3 +60,5 @@ async def dispatcher_context(settings: Settings, database: Database) -> AsyncIte
     finally:
         await prefect.aclose()
         await webhooks.aclose()
+        if mlflow is not None:
+            mlflow.close()

@@ -6,7 +6,6 @@ import asyncio
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,6 +20,7 @@ from app.contracts.assignment import (
     TrialAssignment,
 )
 from app.contracts.experiment import ExperimentSpec
+from app.contracts.failures import Failure, FailureCode
 from app.contracts.measurement import BatchReport, Outcome, TrialManifest
 from app.contracts.objects import ObjectMissingError, ObjectStore
 from app.contracts.problems import ProblemCode
@@ -98,12 +98,19 @@ async def report(
     await transitions.apply_report(session, batch, told, now, settings.queues)
 
 
-async def release(session: AsyncSession, batch_id: UUID, asked: BatchRelease, token: str, now: datetime) -> None:
+async def release(
+    session: AsyncSession, batch_id: UUID, asked: BatchRelease, token: str, *, settings: Settings, now: datetime
+) -> None:
+    """Raises RefusedError, and Stale for another attempt."""
     _, batch = await _locked(session, batch_id)
     if batch.attempt != asked.attempt or batch.state is not BatchState.RUNNING:
         raise transitions.Stale(f"attempt {asked.attempt} of batch {batch_id} is over")
     check_token(token, batch.token_sha256)
-    await transitions.release(session, batch, asked.attempt, asked.reason, now)
+    if asked.code is None:
+        await transitions.release(session, batch, asked.attempt, asked.reason, now)
+        return
+    attempts = settings.leases.attempts
+    await transitions.lose(session, batch, asked.reason, now, attempts, code=asked.code, hint=asked.hint)
 
 
 async def note(session: AsyncSession, batch_id: UUID, told: BatchNote, token: str, now: datetime) -> None:
@@ -117,8 +124,8 @@ async def note(session: AsyncSession, batch_id: UUID, told: BatchNote, token: st
 
 
 async def with_manifests(report: BatchReport, objects: ObjectStore) -> BatchReport:
-    """The same report, with those manifests read that it only names. One that is not there, or no manifest, is left
-    out; the trial then fails with a reason."""
+    """The same report, with those manifests read that it only names. One that is not there, or is no manifest, makes
+    its trial fail. Raises StoreUnavailableError, and then says nothing of any trial."""
     outcomes = await asyncio.gather(*(_with_manifest(outcome, objects) for outcome in report.outcomes))
     return report.model_copy(update={"outcomes": list(outcomes)})
 
@@ -128,9 +135,16 @@ async def _with_manifest(outcome: Outcome, objects: ObjectStore) -> Outcome:
         return outcome
     try:
         manifest = TrialManifest.model_validate_json(await asyncio.to_thread(objects.get, outcome.manifest_key))
-    except (ObjectMissingError, ValidationError, ValueError):
-        return outcome
+    except ObjectMissingError:
+        return _corrupt(outcome, "it is not in the store")
+    except ValueError:
+        return _corrupt(outcome, "it is no manifest")
     return outcome.model_copy(update={"manifest": manifest})
+
+
+def _corrupt(outcome: Outcome, what: str) -> Outcome:
+    text = f"stored object {outcome.manifest_key}: {what}"
+    return outcome.model_copy(update={"failure": Failure.of(FailureCode.ARTIFACT_CORRUPT, text)})
 
 
 async def _locked(session: AsyncSession, batch_id: UUID) -> tuple[Run, Batch]:

@@ -13,11 +13,11 @@ from app.clock import now
 from app.contracts.assignment import BatchAssignment, BatchClaim, BatchNote, BatchRelease, Heartbeat, HeartbeatReply
 from app.contracts.measurement import BatchReport
 from app.contracts.problems import ProblemCode
-from app.problems import RefusedError, problem_response
+from app.health.measures import count_stale_write
+from app.problems import RefusedError, not_found, problem_response
 from app.requests.documented import problems
 from app.requests.sessions import Provided, WriteSession
-from app.runs import claims
-from app.runs.schedule import NothingToClaimError, batch_for
+from app.runs import claims, schedule
 
 router = APIRouter(prefix="/internal/v1", tags=["batches"], dependencies=[Worker])
 _GONE = ProblemCode.NOT_FOUND
@@ -39,21 +39,34 @@ async def claim_batch(
     if asked.experiment_id is None or asked.scheduled_for is None:
         text = "A claim names batch_id and attempt, or experiment_id and scheduled_for."
         raise RefusedError(ProblemCode.INVALID_REQUEST, text)
+    experiment = await schedule.locked(session, asked.experiment_id, wait=True)
+    if experiment is None:
+        raise not_found("experiment", asked.experiment_id)
     try:
-        batch_id, attempt = await batch_for(
-            session, asked.experiment_id, asked.scheduled_for, asked.flow_run_id, resources=resources, now=now()
+        batch = await schedule.batch_for(
+            session, experiment, asked.scheduled_for, asked.flow_run_id, planner=resources, now=now()
         )
-    except NothingToClaimError as nothing:
+    except schedule.NothingToClaimError as nothing:
+        is_stale = isinstance(nothing, schedule.NotWantedError)
         # Returned, not raised: the run that was just written has to be committed.
-        return problem_response(request.scope, ProblemCode.STATE_CONFLICT, str(nothing))
-    return await claims.claim(session, batch_id, attempt, asked, resources=resources, now=now())
+        return problem_response(request.scope, _STALE if is_stale else ProblemCode.STATE_CONFLICT, str(nothing))
+    return await claims.claim(session, batch.id, batch.attempt, asked, resources=resources, now=now())
 
 
 @router.post("/batches/{batch_id}:heartbeat", operation_id="beatBatch", responses=problems(_GONE, body=True))
 async def beat(
-    batch_id: UUID, beat: Heartbeat, token: AttemptToken, resources: Provided, session: WriteSession
+    batch_id: UUID,
+    beat: Heartbeat,
+    token: AttemptToken,
+    *,
+    request: Request,
+    resources: Provided,
+    session: WriteSession,
 ) -> HeartbeatReply:
-    return await claims.heartbeat(session, batch_id, beat, token, settings=resources.settings, now=now())
+    reply = await claims.heartbeat(session, batch_id, beat, token, settings=resources.settings, now=now())
+    if reply.fenced:
+        count_stale_write(request.scope)
+    return reply
 
 
 @router.post(
@@ -62,8 +75,10 @@ async def beat(
     status_code=204,
     responses=problems(_GONE, _STALE, body=True),
 )
-async def release_batch(batch_id: UUID, asked: BatchRelease, token: AttemptToken, session: WriteSession) -> None:
-    await claims.release(session, batch_id, asked, token, now())
+async def release_batch(
+    batch_id: UUID, asked: BatchRelease, token: AttemptToken, resources: Provided, session: WriteSession
+) -> None:
+    await claims.release(session, batch_id, asked, token, settings=resources.settings, now=now())
 
 
 @router.post(

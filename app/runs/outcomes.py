@@ -48,7 +48,6 @@ async def write_outcomes(
 ) -> Written:
     """Bring every open trial of the batch to its end. Outcomes of other trials are not this worker's to tell."""
     outcomes = {outcome.trial_id: outcome for outcome in report.outcomes}
-    limit_is_users = ExperimentSpec.model_validate(run.spec).protocol.limits.memory is not None
     written = Written()
     trials = await session.scalars(
         select(Trial)
@@ -60,7 +59,7 @@ async def write_outcomes(
         if lifecycle.is_terminal(lifecycle.TRIAL, trial.state):
             continue
         outcome = outcomes.get(trial.id) or _missing(trial, run)
-        again = None if run.cancel_requested else _retry(outcome, batch, limit_is_users, queues)
+        again = None if run.cancel_requested else _retry(outcome, run, batch, queues)
         if again is not None:
             written.retried.append((trial, again))
             continue
@@ -100,6 +99,14 @@ async def move_to_new_batches(
     return batches
 
 
+def memory_retry(code: FailureCode, run: Run, batch: Batch, queues: Collection[QueueName]) -> Retry | None:
+    """Where a trial of this batch gets a second try after `code`, if it does; `queues` are those that exist here."""
+    limit_is_users = ExperimentSpec.model_validate(run.spec).protocol.limits.memory is not None
+    # Of an isolated batch, unless this is its second try.
+    below_queue = batch.memory_limit_bytes is not None
+    return after_failure(code, batch.queue, limit_is_users, queues, below_queue=below_queue)
+
+
 def summary(manifest: TrialManifest) -> dict[str, Any]:
     """The columns that lists show, so that no list has to open a manifest."""
     fits = [
@@ -122,12 +129,10 @@ def _missing(trial: Trial, run: Run) -> Outcome | None:
     return Outcome(trial_id=trial.id, failure=Failure.of(FailureCode.INTERNAL, text))
 
 
-def _retry(outcome: Outcome | None, batch: Batch, limit_is_users: bool, queues: Collection[QueueName]) -> Retry | None:
+def _retry(outcome: Outcome | None, run: Run, batch: Batch, queues: Collection[QueueName]) -> Retry | None:
     if outcome is None or outcome.failure is None:
         return None
-    # Of an isolated batch, unless this is its second try.
-    below_queue = batch.memory_limit_bytes is not None
-    return after_failure(outcome.failure.code, batch.queue, limit_is_users, queues, below_queue=below_queue)
+    return memory_retry(outcome.failure.code, run, batch, queues)
 
 
 def _columns(run: Run, trial: Trial, outcome: Outcome | None) -> dict[str, Any]:

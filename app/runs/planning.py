@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.clock import now
 from app.contracts.dataset import PreparedDataset
 from app.contracts.experiment import ExperimentSpec
-from app.contracts.states import BatchState, DatasetState, Isolation, TrialState
+from app.contracts.states import BatchState, DatasetState, Isolation, RunTrigger, TrialState
 from app.db.models import Batch, Dataset, Run, Trial, WorkKind
 from app.db.work import want
 from app.domain.isolation import sample_limit
 from app.domain.plan import Batch as PlannedBatch
-from app.domain.plan import Catalogue, DatasetFacts, Plan, QueueCapacity, make_plan
+from app.domain.plan import Catalogue, DatasetFacts, Pace, Plan, QueueCapacity, make_plan
 from app.domain.plan import Trial as PlannedTrial
 from app.settings import Settings
 
@@ -53,6 +53,12 @@ def capacities(settings: Settings) -> list[QueueCapacity]:
     ]
 
 
+def pace_of(run: Run) -> Pace:
+    if run.trigger is RunTrigger.PREVIEW:
+        return Pace.PREVIEW
+    return Pace.URGENT if run.urgent else Pace.USUAL
+
+
 async def plan_run(session: AsyncSession, run: Run, catalogue: Catalogue, settings: Settings) -> Plan:
     """Add the run's batches and trials and wish for its flow runs.
 
@@ -60,7 +66,7 @@ async def plan_run(session: AsyncSession, run: Run, catalogue: Catalogue, settin
     """
     spec = ExperimentSpec.model_validate(run.spec)
     facts = await dataset_facts(session, spec.datasets)
-    plan = make_plan(spec, run.id, facts, catalogue, capacities(settings))
+    plan = make_plan(spec, run.id, facts, catalogue, capacities(settings), pace_of(run))
     batch_of = {trial_id: batch for batch in plan.batches for trial_id in batch.trial_ids}
     session.add_all(
         Batch(

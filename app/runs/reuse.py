@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,8 +26,10 @@ async def reuse_finished(
 ) -> list[Trial]:
     """Give every one of these pending trials its reuse key, and adopt what was measured under the same key before.
 
-    Returns the trials that are still to be measured.
+    Returns the trials that are still to be measured. Those of a preview get no key, so that nobody adopts them.
     """
+    if run.trigger is RunTrigger.PREVIEW:
+        return list(trials)
     protocol = ExperimentSpec.model_validate(run.spec).protocol
     keys = {trial.id: reuse_key(trial, batch, protocol, environment) for trial in trials}
     known = await _measured(session, set(keys.values())) if _reuses(protocol, run.trigger) else {}
@@ -68,13 +71,30 @@ def _reuses(protocol: Protocol, trigger: RunTrigger) -> bool:
 
 async def _measured(session: AsyncSession, keys: set[str]) -> dict[str, Trial]:
     """By key: the newest original, never a copy."""
-    trials = await session.scalars(
-        select(Trial)
-        .where(Trial.reuse_key.in_(keys), Trial.state == TrialState.SUCCEEDED, Trial.reused_from.is_(None))
-        .order_by(Trial.run_id)
-        .options(undefer(Trial.manifest))
-    )
-    return {trial.reuse_key: trial for trial in trials if trial.reuse_key is not None}
+    trials = (
+        await session.scalars(
+            select(Trial)
+            .where(Trial.reuse_key.in_(keys), Trial.state == TrialState.SUCCEEDED, Trial.reused_from.is_(None))
+            .order_by(Trial.run_id)
+            .options(undefer(Trial.manifest))
+        )
+    ).all()
+    kept = await _kept(session, {trial.run_id for trial in trials})
+    return {trial.reuse_key: trial for trial in trials if trial.reuse_key is not None and trial.run_id in kept}
+
+
+async def _kept(session: AsyncSession, run_ids: set[UUID]) -> set[UUID]:
+    """Those of the runs that have their artifacts and keep them until this transaction ends.
+
+    An ended run is locked: retention, which holds it exclusively, either sees what refers to it or has deleted it
+    before. A run that goes on is not: retention leaves it alone, and two claims could wait for each other.
+    """
+    if not run_ids:
+        return set()
+    usable = select(Run.id).where(Run.id.in_(run_ids), Run.artifacts_deleted_at.is_(None)).order_by(Run.id)
+    ended = await session.scalars(usable.where(Run.finished_at.is_not(None)).with_for_update(read=True))
+    going = await session.scalars(usable.where(Run.finished_at.is_(None)))
+    return {*ended, *going}
 
 
 async def _adopt(session: AsyncSession, run: Run, trial: Trial, original: Trial, now: datetime) -> None:
@@ -84,6 +104,7 @@ async def _adopt(session: AsyncSession, run: Run, trial: Trial, original: Trial,
         state=TrialState.SUCCEEDED,
         reuse_key=original.reuse_key,
         reused_from=original.id,
+        reused_run_id=original.run_id,
         measured_batch_id=original.measured_batch_id,
         manifest_key=original.manifest_key,
         manifest=original.manifest,

@@ -13,7 +13,7 @@ from app.contracts.views import BatchView, EventView, Page, RunView, TrialView
 from app.requests.documented import problems
 from app.requests.pages import Paging
 from app.requests.sessions import Provided, ReadSession, WriteSession
-from app.runs import service
+from app.runs import pins, service
 from app.runs.schemas import LogsView
 
 router = APIRouter(prefix="/v1", tags=["runs"])
@@ -52,6 +52,20 @@ async def get_run(
 async def cancel_run(run_id: UUID, session: WriteSession) -> RunView:
     """Workers stop within a heartbeat; what was measured by then is kept."""
     return await service.cancel(session, run_id, now())
+
+
+@router.post("/runs/{run_id}/pin", operation_id="pinRun", dependencies=[Write], responses=problems(_GONE, body=True))
+async def pin_run(run_id: UUID, session: WriteSession) -> RunView:
+    """Retention leaves a pinned run alone: its rows, manifests and artifacts."""
+    return await pins.set_pinned(session, run_id, True, now())
+
+
+@router.post(
+    "/runs/{run_id}/unpin", operation_id="unpinRun", dependencies=[Write], responses=problems(_GONE, body=True)
+)
+async def unpin_run(run_id: UUID, session: WriteSession) -> RunView:
+    """From now on the run grows old as others do."""
+    return await pins.set_pinned(session, run_id, False, now())
 
 
 @router.get("/runs/{run_id}/trials", operation_id="listTrials", dependencies=[Read], responses=problems(_GONE, _TOKEN))

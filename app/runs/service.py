@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -37,20 +38,24 @@ async def start(
     trigger: RunTrigger,
     now: datetime,
     scheduled_for: datetime | None = None,
+    *,
+    spec: dict[str, Any] | None = None,
+    urgent: bool = False,
 ) -> RunView:
-    """A run in state planning; the dispatcher expands it."""
+    """A run in state planning; the dispatcher expands it. `spec` where it is not the experiment's own."""
     run = Run(
         id=new_id(),
         experiment_id=experiment.id,
-        spec=experiment.spec,
+        spec=spec or experiment.spec,
         trigger=trigger,
+        urgent=urgent,
         state=RunState.PLANNING,
         scheduled_for=scheduled_for,
         created_at=now,
     )
     session.add(run)
     await session.flush()
-    record(session, run.id, now, "run_created", f"the run was created ({trigger.value})")
+    record(session, run.id, now, "run_created", f"the run was created ({trigger.value}{', urgent' if urgent else ''})")
     await want(session, WorkKind.RUN, run.id, now)
     return run_view(run, experiment.name, ())
 

@@ -14,13 +14,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.contracts.assignment import Progress
-from app.contracts.failures import Failure, FailureCode
+from app.contracts.failures import HINTS, Failure, FailureCode
 from app.contracts.measurement import BatchReport, Environment
 from app.contracts.states import BatchState, QueueName, RunState, TrialState
 from app.db.models import Batch, Run, Trial, WorkKind
 from app.db.work import want
 from app.domain import lifecycle, retry
-from app.runs.events import BATCH_CLAIMED, BATCH_RELEASED, record, releases
+from app.runs.events import BATCH_CLAIMED, BATCH_RELEASED, record, uncounted
 from app.runs.guarded import Stale, change_batch, change_open_trials, change_run, lock_batch, lock_run
 from app.runs.outcomes import move_to_new_batches, write_outcomes
 from app.settings import LeaseSettings
@@ -32,12 +32,16 @@ __all__ = [
     "claim",
     "fail_run",
     "finish",
+    "give_up",
     "heartbeat",
     "lose",
     "release",
+    "repeat_elsewhere",
     "request_cancel",
     "roll_up",
+    "send_again",
     "submitted",
+    "wait_again",
 ]
 
 _NO_OWNER = {
@@ -55,6 +59,14 @@ async def submitted(session: AsyncSession, batch: Batch, flow_run_id: str, now: 
     if batch.state is not BatchState.WAITING:
         raise Stale(f"batch {batch.id} is {batch.state}")
     await change_batch(session, batch, state=BatchState.SUBMITTED, flow_run_id=flow_run_id, submitted_at=now)
+
+
+async def send_again(session: AsyncSession, batch: Batch, now: datetime) -> None:
+    """Prefect forgot the flow run before anybody claimed the batch: the same attempt gets another one."""
+    if batch.state is not BatchState.SUBMITTED:
+        raise Stale(f"batch {batch.id} is {batch.state}")
+    await change_batch(session, batch, state=BatchState.WAITING, flow_run_id=None, submitted_at=None)
+    await want(session, WorkKind.BATCH, batch.id, now)
 
 
 async def claim(
@@ -126,7 +138,7 @@ async def apply_report(
     for trial_id in written.succeeded:
         await want(session, WorkKind.TRIAL, trial_id, now)
     if written.retried:
-        await _second_batch(session, run, batch, written.retried, now)
+        await repeat_elsewhere(session, run, batch, written.retried, now)
     await roll_up(session, run.id, now)
 
 
@@ -147,20 +159,29 @@ async def release(session: AsyncSession, batch: Batch, attempt: int, reason: str
     if run.cancel_requested:
         await cancel_batch(session, batch, now, reason)
         return
-    await _wait_again(session, batch, now, now)
+    worker = batch.worker
+    await wait_again(session, batch, now, now)
     record(
         session, batch.run_id, now, BATCH_RELEASED,
         f"batch {batch.position}, attempt {attempt}: given back by its worker: {reason}",
-        batch_id=str(batch.id), attempt=attempt,
+        batch_id=str(batch.id), attempt=attempt, worker=worker,
     )  # fmt: skip
     await roll_up(session, batch.run_id, now)
 
 
 async def lose(
-    session: AsyncSession, batch: Batch, reason: str, now: datetime, attempts: int = LeaseSettings().attempts
+    session: AsyncSession,
+    batch: Batch,
+    reason: str,
+    now: datetime,
+    attempts: int = LeaseSettings().attempts,
+    *,
+    code: FailureCode = FailureCode.LOST,
+    hint: str | None = None,
 ) -> None:
-    """The owner of this attempt is gone: try again later, or give up after `attempts` that were not released.
+    """The owner of this attempt is gone: try again later, or give up after `attempts` that count against the batch.
 
+    `code` is what took it, `hint` what to do about that, if something better is known than what the code says.
     Also ends a submitted attempt whose flow run vanished. Raises Stale if the batch lives or ended meanwhile.
     """
     run = await lock_run(session, batch.run_id)
@@ -169,23 +190,34 @@ async def lose(
     if run.cancel_requested:
         await cancel_batch(session, batch, now, reason)
         return
-    released = await releases(session, run.id, batch.id)
-    again = retry.after_lost(batch.attempt, batch.queue, released, attempts)
+    left = await uncounted(session, run.id, batch.id)
+    again = retry.after_lost(batch.attempt, batch.queue, left, attempts)
     lost, position = batch.attempt, batch.position
     if again is None:
-        failure = Failure.of(FailureCode.LOST, f"{reason}; {lost} attempts are used up", attempts=lost)
-        await change_batch(session, batch, state=BatchState.LOST, token_sha256=None, lease_until=None, progress=None)
-        await change_open_trials(session, batch.id, TrialState.FAILED, failure=failure.model_dump(mode="json"))
-        record(
-            session, run.id, now, "batch_given_up", f"batch {position}: {failure.message}",
-            batch_id=str(batch.id), attempt=lost,
-        )  # fmt: skip
-    else:
-        await _wait_again(session, batch, now, now + timedelta(seconds=again.delay_seconds))
-        record(
-            session, run.id, now, "batch_lost", f"batch {position}, attempt {lost}: {reason}",
-            batch_id=str(batch.id), attempt=lost,
-        )  # fmt: skip
+        text = f"{reason}; {lost} attempts are used up"
+        await give_up(session, batch, Failure.of(code, text, hint, attempts=lost), now)
+        return
+    await wait_again(session, batch, now, now + timedelta(seconds=again.delay_seconds))
+    record(
+        session, run.id, now, "batch_lost", f"batch {position}, attempt {lost}: {reason}",
+        batch_id=str(batch.id), attempt=lost, code=code.value, hint=hint or HINTS[code],
+    )  # fmt: skip
+    await roll_up(session, run.id, now)
+
+
+async def give_up(session: AsyncSession, batch: Batch, failure: Failure, now: datetime) -> None:
+    """The batch is not tried again: its open trials fail with this. Raises Stale if it has ended."""
+    run = await lock_run(session, batch.run_id)
+    if run.cancel_requested:
+        await cancel_batch(session, batch, now, failure.message)
+        return
+    position, attempt = batch.position, batch.attempt
+    await change_batch(session, batch, state=BatchState.LOST, token_sha256=None, lease_until=None, progress=None)
+    await change_open_trials(session, batch.id, TrialState.FAILED, failure=failure.model_dump(mode="json"))
+    record(
+        session, run.id, now, "batch_given_up", f"batch {position}: {failure.message}",
+        batch_id=str(batch.id), attempt=attempt, code=failure.code.value, hint=failure.hint,
+    )  # fmt: skip
     await roll_up(session, run.id, now)
 
 
@@ -245,13 +277,14 @@ async def roll_up(session: AsyncSession, run_id: UUID, now: datetime) -> RunStat
     return following
 
 
-async def _wait_again(session: AsyncSession, batch: Batch, now: datetime, due_at: datetime) -> None:
+async def wait_again(session: AsyncSession, batch: Batch, now: datetime, due_at: datetime) -> None:
+    """The next attempt is wanted, not before `due_at`. Call roll_up afterwards."""
     await change_batch(session, batch, state=BatchState.WAITING, **{**_NO_OWNER, "attempt": batch.attempt + 1})
     await change_open_trials(session, batch.id, TrialState.PENDING)
     await want(session, WorkKind.BATCH, batch.id, due_at)
 
 
-async def _second_batch(
+async def repeat_elsewhere(
     session: AsyncSession, run: Run, first: Batch, trials: Sequence[tuple[Trial, retry.Retry]], now: datetime
 ) -> None:
     """Trials that outgrew their queue get a batch of their own on the next larger one, once."""

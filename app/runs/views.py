@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from app.contracts.assignment import Progress
+from app.contracts.experiment import ExperimentSpec
 from app.contracts.failures import Failure
 from app.contracts.measurement import MemoryFigure, Quality
-from app.contracts.states import TrialState
+from app.contracts.states import RunTrigger, TrialState
 from app.contracts.views import BatchView, EventView, RunView, TrialView
 from app.db.models import Batch, Event, Run, Trial
+from app.domain import preview
 
 
 def run_view(run: Run, experiment: str, counts: Iterable[tuple[TrialState, int, int]]) -> RunView:
@@ -29,10 +31,24 @@ def run_view(run: Run, experiment: str, counts: Iterable[tuple[TrialState, int, 
         trials={state: number for state, number, _ in known},
         reused_trials=sum(reused for _, _, reused in known),
         cancel_requested=run.cancel_requested,
+        urgent=run.urgent,
+        pinned=run.pinned,
+        artifacts_deleted_at=run.artifacts_deleted_at,
+        remarks=remarks(run),
         failure=Failure.model_validate(run.failure) if run.failure else None,
         links={"self": here, "experiment": f"/v1/experiments/{run.experiment_id}"}
         | {part: f"{here}/{part}" for part in parts},
     )
+
+
+def remarks(run: Run) -> list[str]:
+    """What to know before its figures are used."""
+    said = [preview.remark(ExperimentSpec.model_validate(run.spec))] if run.trigger is RunTrigger.PREVIEW else []
+    if run.artifacts_deleted_at is not None:
+        said.append(
+            f"Labels and rounds were deleted on {run.artifacts_deleted_at:%Y-%m-%d}; figures and manifests stay."
+        )
+    return said
 
 
 def batch_view(batch: Batch, trial_ids: list[UUID]) -> BatchView:

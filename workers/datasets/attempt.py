@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 from pathlib import Path
 
 from app.contracts.assignment import DatasetAssignment, DatasetReport
@@ -11,12 +10,14 @@ from app.contracts.dataset import DatasetSpec
 from app.contracts.failures import Failure, FailureCode
 from app.contracts.objects import ObjectMissingError, ObjectStore
 from app.gateways.objects import open_store
-from workers.control_plane import ControlPlane
+from workers.control_plane import ControlPlane, StaleAttemptError
 from workers.datasets.errors import InvalidDataset
 from workers.datasets.limits import PrepareLimits
 from workers.datasets.prepare import prepare
 from workers.datasets.publish import publish
 from workers.heartbeat import Heartbeats
+from workers.measure.control import Cancelled, Control
+from workers.patient_store import PatientStore
 from workers.settings import WorkerSettings
 
 SOURCE_NAME = "source"
@@ -25,22 +26,31 @@ SOURCE_NAME = "source"
 def attempt_dataset(
     control_plane: ControlPlane, assignment: DatasetAssignment, settings: WorkerSettings
 ) -> DatasetReport:
-    """Prepare and report; answers what was reported. A dataset that is not valid is a report too, not an error."""
+    """Prepare and report; answers what was reported. A dataset that is not valid is a report too, not an error.
+
+    Raises StaleAttemptError when the control plane has given this attempt up.
+    """
     settings.scratch.mkdir(parents=True, exist_ok=True)
+    control = Control()
     with (
         tempfile.TemporaryDirectory(dir=settings.scratch) as scratch,
         Heartbeats(
-            lambda: control_plane.beat_dataset(assignment), assignment.heartbeat_seconds, threading.Event()
+            lambda: control_plane.beat_dataset(assignment), assignment.heartbeat_seconds, control.cancelled
         ) as beats,
     ):
-        report = _prepared(assignment, settings, Path(scratch))
+        try:
+            report = _prepared(assignment, settings, control, Path(scratch))
+        except Cancelled as error:
+            raise StaleAttemptError("a newer attempt prepares this dataset") from error
         if not beats.fenced:
             control_plane.report_dataset(assignment, report)
     return report
 
 
-def _prepared(assignment: DatasetAssignment, settings: WorkerSettings, scratch: Path) -> DatasetReport:
-    store = open_store(settings.objects)
+def _prepared(
+    assignment: DatasetAssignment, settings: WorkerSettings, control: Control, scratch: Path
+) -> DatasetReport:
+    store = PatientStore(open_store(settings.objects), control, settings.store_seconds)
     try:
         source = _bring(assignment, settings, store, scratch)
         files = prepare(assignment.spec, source, scratch / "prepared", PrepareLimits())

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from app.contracts.assignment import BatchAssignment, TrialAssignment
 from app.contracts.failures import Failure, FailureCode
 from app.contracts.measurement import BatchReport, Environment, MemoryFigure, Outcome, TrialManifest
-from app.contracts.objects import ObjectExistsError, ObjectStore, manifest_key, outcome_key
+from app.contracts.objects import ObjectExistsError, ObjectMissingError, ObjectStore, manifest_key, outcome_key
+from app.crash_points import CrashPoint, reached
 from workers.algorithms import registry
 from workers.measure.block import TrialResult
 
@@ -24,8 +27,10 @@ def publish(
     report = BatchReport(
         batch_id=assignment.batch_id, attempt=assignment.attempt, outcomes=outcomes, environment=environment
     )
+    reached(CrashPoint.MANIFEST_PUBLISHED)
     key = outcome_key(assignment.run_id, assignment.batch_id, assignment.attempt)
     store.put(key, report.model_dump_json().encode())
+    reached(CrashPoint.OUTCOME_PUBLISHED)
     return report
 
 
@@ -36,8 +41,11 @@ def _publish_trial(
     result: TrialResult,
     environment: Environment,
 ) -> Outcome:
+    key = manifest_key(assignment.run_id, trial.trial_id)
     if result.failure is not None:
-        return Outcome(trial_id=trial.trial_id, failure=result.failure, samples=result.samples)
+        # What an earlier attempt has published counts, whatever this one met: its own result is then the second.
+        earlier = _earlier(store, key, trial) if assignment.attempt > 1 else None
+        return earlier or Outcome(trial_id=trial.trial_id, failure=result.failure, samples=result.samples)
     if result.scored is None:
         failure = Failure.of(FailureCode.INTERNAL, "no failure and no score")
         return Outcome(trial_id=trial.trial_id, failure=failure, samples=result.samples)
@@ -63,10 +71,28 @@ def _publish_trial(
         details=scored.details,
         finished_at=datetime.now(UTC),
     )
-    key = manifest_key(assignment.run_id, trial.trial_id)
+    reached(CrashPoint.ARTIFACTS_PUBLISHED)
     try:
         store.put_once(key, manifest.model_dump_json().encode())
     except ObjectExistsError:
         # The first complete one wins: an earlier attempt finished this trial before it was given up.
-        manifest = TrialManifest.model_validate_json(store.get(key))
+        return _earlier(store, key, trial) or _corrupt(trial, key, "it is no manifest of this trial")
     return Outcome(trial_id=trial.trial_id, manifest_key=key, manifest=manifest)
+
+
+def _earlier(store: ObjectStore, key: str, trial: TrialAssignment) -> Outcome | None:
+    """The manifest that lies in the store, if there is one and it is this trial's."""
+    try:
+        manifest = TrialManifest.model_validate_json(store.get(key))
+    except (ObjectMissingError, ValidationError):
+        return None
+    if manifest.trial_id != trial.trial_id or manifest.dataset_sha256 != trial.dataset.sha256:
+        return None
+    return Outcome(trial_id=trial.trial_id, manifest_key=key, manifest=manifest)
+
+
+def _corrupt(trial: TrialAssignment, key: str, what: str) -> Outcome:
+    return Outcome(
+        trial_id=trial.trial_id,
+        failure=Failure.of(FailureCode.ARTIFACT_CORRUPT, f"stored object {key}: {what}", key=key),
+    )

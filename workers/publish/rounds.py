@@ -21,6 +21,7 @@ from app.contracts.objects import (
     round_key,
     rounds_prefix,
 )
+from workers.patient_store import once
 
 log = structlog.get_logger()
 CHUNK_BYTES = 1 << 20
@@ -64,7 +65,7 @@ class StoredRounds:
         """A store that is away costs these samples, not the orderly end of the attempt."""
         key = partial_round_key(self._assignment.run_id, self._assignment.batch_id, part.number, part.attempt)
         try:
-            self._store.put(key, part.model_dump_json().encode())
+            once(self._store).put(key, part.model_dump_json().encode())
         except StoreUnavailableError as error:
             log.warning("partial round not saved, it will be measured again", key=key, error=str(error))
 
@@ -75,10 +76,14 @@ class StoredRounds:
 
     def _read(self, key: str) -> Round | None:
         try:
-            return Round.model_validate_json(self._store.get(key))
+            found = Round.model_validate_json(self._store.get(key))
         except ValidationError as error:
             log.warning("round unreadable, it will be measured again", key=key, error=str(error))
             return None
+        if (found.run_id, found.batch_id) != (self._assignment.run_id, self._assignment.batch_id):
+            log.warning("round of another batch, it will be measured again", key=key)
+            return None
+        return found
 
 
 def _sha256(path: Path) -> str:
