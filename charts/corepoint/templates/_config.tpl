@@ -113,6 +113,17 @@ COREPOINT_POD_ISOLATION: {{ .Values.podIsolation.enabled | quote }}
 COREPOINT_PREFECT__PODS_POOL: {{ .Values.podIsolation.pool }}
 COREPOINT_PODS__CONCURRENCY: {{ .Values.podIsolation.limit | quote }}
 COREPOINT_PODS__RESERVE_BYTES: {{ include "corepoint.bytes" .Values.podIsolation.reserve | quote }}
+{{- with .Values.retention }}
+COREPOINT_RETENTION__ENABLED: {{ .enabled | quote }}
+COREPOINT_RETENTION__RUNS_DAYS: {{ .runsDays | quote }}
+COREPOINT_RETENTION__RUNS_PER_EXPERIMENT: {{ .runsPerExperiment | quote }}
+COREPOINT_RETENTION__ARTIFACTS_DAYS: {{ .artifactsDays | quote }}
+COREPOINT_RETENTION__PREVIEWS_DAYS: {{ .previewsDays | quote }}
+COREPOINT_RETENTION__EVENTS_DAYS: {{ .eventsDays | quote }}
+COREPOINT_RETENTION__APPLICATIONS_DAYS: {{ .applicationsDays | quote }}
+COREPOINT_RETENTION__UPLOADS_DAYS: {{ .uploadsDays | quote }}
+{{- end }}
+COREPOINT_RETENTION__FLOW_RUNS_DAYS: {{ .Values.prefect.retentionDays | quote }}
 MLFLOW_DISABLE_TELEMETRY: "true"
 DO_NOT_TRACK: "1"
 {{- range $name, $value := .Values.settings }}

@@ -13,6 +13,12 @@
 - {name: PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED, value: "events,flow_runs"}
 - {name: PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD, value: {{ mul .Values.prefect.retentionDays 86400 | quote }}}
 - {name: PREFECT_SERVER_EVENTS_RETENTION_PERIOD, value: "P{{ min 7 .Values.prefect.retentionDays }}D"}
+# How far it plans ahead of a schedule: by default 3 flow runs and an hour, which 1,000 experiments multiply, and which
+# each change of a schedule deletes. Ten minutes outlast a loop of its scheduler (60 s) many times; the dispatcher finds
+# a time that was not planned. 12 are enough for the shortest interval of a minute.
+- {name: PREFECT_SERVER_SERVICES_SCHEDULER_MIN_RUNS, value: "2"}
+- {name: PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS, value: "12"}
+- {name: PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME, value: "PT10M"}
 - {name: PREFECT_SERVER_ANALYTICS_ENABLED, value: "false"}
 - {name: DO_NOT_TRACK, value: "1"}
 - {name: PREFECT_CLI_COLORS, value: "false"}
