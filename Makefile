@@ -30,7 +30,7 @@ test: setup lint ## every test that needs no cluster and kills nothing
 coverage: setup ## the same with coverage
 	COVERAGE=1 hack/test
 
-faults: setup ## tests that kill, freeze and drain real processes
+faults: setup ## tests that kill, freeze, drain and cut off real processes; QUICK=1: in less than 10 minutes
 	$(RUN) pytest -n 2 --dist loadfile tests/faults
 
 cluster: ## a real Kubernetes on this machine, without a registry (root; the first time takes 15 minutes)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=60", "shared_buffers=32MB")
+from tests.part import Part, free_ports
+
+# Whoever kills its processes loses nothing: what was acknowledged lies with the kernel. Only a power cut would tell.
+_QUICK = ("fsync=off", "full_page_writes=off", "shared_buffers=32MB")
 
 
 def _binaries() -> Path:
@@ -33,39 +36,45 @@ def _as_user() -> tuple[list[str], tuple[int, int] | None]:
     return prefix, (user.pw_uid, user.pw_gid)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """The URL of a running server, without a database's name."""
+def postgres_part(log: Path | None = None, connections: int = 60) -> Iterator[tuple[Part, int]]:
+    """A server that is not started yet, and its port. Its data is gone with the context."""
     prefix, owner = _as_user()
     binaries = _binaries()
     folder = Path(tempfile.mkdtemp(prefix="corepoint-postgres-"))
     if owner is not None:
         os.chown(folder, *owner)
-    port = _free_port()
-    data = folder / "data"
+    [port] = free_ports(1)
     environment = {"PATH": f"{binaries}:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
-
-    def call(*command: str) -> None:
-        # To a file, not a pipe: the server inherits it and would hold a pipe open.
-        with (folder / "output").open("ab") as output:
-            finished = subprocess.run(
-                [*prefix, *command], env=environment, cwd=folder, stdout=output, stderr=output, timeout=60, check=False
-            )
-        assert finished.returncode == 0, (folder / "output").read_text()
-
-    options = " ".join(f"-c {setting}" for setting in (*_FAST, "listen_addresses=127.0.0.1", f"port={port}"))
+    data = ["-D", str(folder / "data")]
+    options = [*_QUICK, f"max_connections={connections}", "listen_addresses=127.0.0.1", f"port={port}"]
+    settings = [word for option in options for word in ("-c", option)]
+    asked = [str(binaries / "pg_isready"), "--quiet", "-h", "127.0.0.1", "-p", str(port)]
+    part = Part(
+        "postgres",
+        [*prefix, str(binaries / "postgres"), *data, *settings, "-k", str(folder)],
+        log or folder / "log",
+        lambda: subprocess.run(asked, env=environment, timeout=20, check=False).returncode == 0,
+        environment=environment,
+        folder=folder,
+        end_signal=signal.SIGQUIT,
+    )
     try:
-        call(str(binaries / "initdb"), "-D", str(data), "-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync")
-        call(str(binaries / "pg_ctl"), "-D", str(data), "-w", "-o", f"{options} -k {folder}", "start")
-        try:
-            yield f"postgresql+asyncpg://test@127.0.0.1:{port}"
-        finally:
-            call(str(binaries / "pg_ctl"), "-D", str(data), "-w", "-m", "immediate", "stop")
+        made = subprocess.run(
+            [*prefix, str(binaries / "initdb"), *data, "-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stdout + made.stderr
+        yield part, port
     finally:
+        part.end()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """The URL of a running server, without a database's name."""
+    with postgres_part() as (part, port):
+        part.start()
+        part.wait_until_ready()
+        yield f"postgresql+asyncpg://test@127.0.0.1:{port}"

@@ -1,56 +1,44 @@
-"""A real Prefect server of this test run alone, on SQLite."""
+"""A real Prefect server of this test run alone."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+from app.embedded.services import PLANNING
+from tests.part import Part, answers, free_ports, inherited
 
-from tests.stack import free_ports
 
-START_SECONDS = 120
+def prefect_part(folder: Path, database_url: str, auth_string: str | None = None) -> tuple[Part, int]:
+    """A server that is not started yet, and its port. `auth_string`: user:password that clients must give."""
+    [port] = free_ports(1)
+    user, _, password = (auth_string or "").partition(":")
+    environment = {
+        **inherited(),
+        "PREFECT_HOME": os.fspath(folder),
+        "PREFECT_API_DATABASE_CONNECTION_URL": database_url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        **PLANNING,
+        **({"PREFECT_SERVER_API_AUTH_STRING": auth_string} if auth_string else {}),
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}/api/ready"
+    auth = (user, password) if auth_string else None
+    part = Part("prefect", command, folder / "server.log", lambda: answers(url, auth), environment=environment)
+    return part, port
 
 
 @contextmanager
 def prefect_server(folder: Path) -> Iterator[str]:
-    """Its API's address while the context lasts; its log is in `folder`."""
-    (port,) = free_ports(1)
-    url = f"http://127.0.0.1:{port}/api"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE", "PREFECT"))}
-    environment = {
-        **inherited,
-        "PREFECT_HOME": os.fspath(folder),
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "server.log").open("ab") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    """On SQLite: its API's address while the context lasts; its log is in `folder`."""
+    part, port = prefect_part(folder, f"sqlite+aiosqlite:///{folder / 'prefect.db'}")
     try:
-        _wait(server, f"{url}/health", folder)
-        yield url
+        part.start()
+        part.wait_until_ready()
+        yield f"http://127.0.0.1:{port}/api"
     finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait(10)
-
-
-def _wait(server: subprocess.Popen[bytes], url: str, folder: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        assert server.poll() is None, f"Prefect ended while starting; see {folder}"
-        with suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=2.0).is_success:
-                return
-        time.sleep(0.1)
-    raise AssertionError(f"Prefect did not start within {START_SECONDS} s; see {folder}")
+        part.end()

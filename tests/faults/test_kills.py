@@ -70,7 +70,7 @@ def test_a_killed_child_costs_one_sample_which_is_repeated(stack: Stack) -> None
 
 def test_a_killed_worker_and_flow_lose_the_present_round_and_no_saved_one(stack: Stack) -> None:
     run = started(stack, "worker-killed")
-    for process in [*stack.processes("-m", "workers.process"), *stack.processes("prefect.engine")]:
+    for process in [*stack.flow_runs(), *stack.processes("-m", "workers.process")]:
         process.kill()
     saved = set(stack.rounds(run))
     attempts = finished(stack, run)
