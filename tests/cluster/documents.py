@@ -84,3 +84,68 @@ algorithms:
   - {{name: second, algorithm: sklearn-dbscan-parallel}}
 protocol: {{rounds: {LONG_ROUNDS}, warmUp: 0, reuse: never}}
 """
+
+# Longer than a kubelet takes to look at its pods' disks, which is up to a minute.
+LONGER = LONG.replace("name: long", "name: longer").replace(f"rounds: {LONG_ROUNDS}", "rounds: 100")
+
+ON_SPARK = """
+apiVersion: corepoint/v1
+kind: Experiment
+name: on-spark
+datasets: [many]
+parameters: {eps: 0.05, min_samples: 10}
+algorithms:
+  - {name: sequential, algorithm: sklearn-dbscan}
+  - {name: spark, algorithm: spark-dbscan}
+protocol: {rounds: 6, warmUp: 0, reuse: never}
+"""
+
+VAST = """
+apiVersion: corepoint/v1
+kind: Dataset
+name: held
+source: {generate: {kind: blobs, n: 6000, d: 2, centers: 1, spread: 0.5, seed: 3}}
+---
+apiVersion: corepoint/v1
+kind: Dataset
+name: vast
+source: {generate: {kind: blobs, n: 62000, d: 2, centers: 1, spread: 0.5, seed: 3}}
+---
+apiVersion: corepoint/v1
+kind: Experiment
+name: vast
+datasets: [held, vast]
+parameters: {eps: 5.0, min_samples: 10}
+algorithms: [{algorithm: sklearn-dbscan}]
+protocol: {rounds: 1, warmUp: 0, isolation: pod, reuse: never}
+"""
+
+WAITING = """
+apiVersion: corepoint/v1
+kind: Experiment
+name: waiting
+datasets: [vast]
+parameters: {eps: 5.0, min_samples: 10}
+algorithms: [{algorithm: sklearn-dbscan}]
+protocol: {rounds: 1, warmUp: 0, isolation: pod, reuse: never}
+"""
+
+ALONE = """
+apiVersion: corepoint/v1
+kind: Experiment
+name: alone
+datasets: [many]
+parameters: {eps: 0.05, min_samples: 10}
+algorithms: [{algorithm: sklearn-dbscan}]
+protocol: {rounds: 100, warmUp: 0, isolation: pod, reuse: never}
+"""
+
+ENDLESS = """
+apiVersion: corepoint/v1
+kind: Experiment
+name: endless
+datasets: [many]
+parameters: {eps: 0.05, min_samples: 10}
+algorithms: [{algorithm: spark-dbscan}]
+protocol: {rounds: 100, warmUp: 0, reuse: never}
+"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,12 +114,15 @@ class Installation:
         return self.kube.ready_pods(f"app.kubernetes.io/component=worker,corepoint.io/queue={queue}")
 
     def _answer(self, ask: Callable[[httpx.Client], httpx.Response]) -> Any:
-        """A port-forward may break while pods change: it is the test's way in, so the test asks again."""
+        """A port-forward may break while pods change, and a busy API says 503: the test asks again, as clients do."""
         headers = {"Authorization": f"Bearer {self.admin_key}"}
         for last in (False, False, True):
             try:
                 with httpx.Client(base_url=self.api, headers=headers, timeout=30) as client:
                     response = ask(client)
+                if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and not last:
+                    time.sleep(2.0)
+                    continue
                 assert response.is_success, f"{response.request.url}: {response.status_code} {response.text}"
                 return response.json()
             except httpx.TransportError:

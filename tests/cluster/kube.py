@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.stack import free_ports
+from tests.part import free_ports
 
 PROGRAMS = Path(os.environ.get("CLUSTER_HOME", Path.home() / ".cache" / "corepoint-cluster")) / "bin"
 T = TypeVar("T")
