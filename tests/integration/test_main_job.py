@@ -43,6 +43,17 @@ protocol: {rounds: 5, colocate: true}
 """
 )
 
+TWO = """
+apiVersion: corepoint/v1
+kind: Experiment
+name: two
+datasets: [blobs]
+parameters: {eps: 0.15, min_samples: 10}
+algorithms:
+  - {name: sequential, algorithm: sklearn-dbscan}
+  - {name: parallel, algorithm: sklearn-dbscan-parallel}
+"""
+
 
 class Receiver(BaseHTTPRequestHandler):
     """A user's webhook."""
@@ -160,6 +171,24 @@ def test_a_second_run_reuses_what_is_measured_and_says_so(stack: Stack, three: s
     assert stack.rounds(second) == {}
     assert stack.get(f"/v1/runs/{second}")["reused_trials"] == 3
     assert stack.command("compare", second).count("reused") == 3
+
+
+def test_a_preview_goes_the_whole_path_and_is_no_measurement(stack: Stack, three: str) -> None:
+    stack.create(TWO, "--no-run")
+    stack.command("preview", "two", "--rows", "500", "--wait", "--timeout", "120s")
+    [run] = stack.get("/v1/runs?experiment=two")["items"]
+    assert run["trigger"] == "preview"
+    assert {batch["queue"] for batch in stack.get(f"/v1/runs/{run['id']}/batches")["items"]} == {"priority"}
+    trials = stack.get(f"/v1/runs/{run['id']}/trials")["items"]
+    assert {(trial["label"], trial["state"], trial["sample_size"]) for trial in trials} == {
+        (label, "succeeded", 500) for label in ("sequential", "parallel")
+    }
+    assert (run["reused_trials"], sorted(stack.rounds(run["id"]))) == (0, [0, 1])
+    assert stack.get("/v1/experiments/two")["latest_run_id"] is None
+    assert "preview, not a measurement" in stack.command("compare", run["id"])
+    page = stack.command("export", run["id"], "--format", "html")
+    assert "not a measurement" in page
+    assert "faster than" not in page.split("<main>")[0]
 
 
 def test_the_report_is_one_file_that_needs_no_network(stack: Stack, three: str, tmp_path: Path) -> None:

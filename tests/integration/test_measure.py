@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +32,7 @@ from app.contracts.states import QueueName
 from workers.algorithms import registry
 from workers.datasets.prepared import PreparedPoints
 from workers.measure.block import Cancelled, Control, Drained, TrialResult, measure_block
+from workers.measure.nurseries import Nurseries
 from workers.measure.nursery import Nursery
 
 N = 1_500
@@ -81,11 +83,15 @@ class RoundsInMemory:
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
+    """As a flow run has it: forked by one that its worker started."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(measured_adapters.__file__).parent))
         patch.setenv(SECRET, "hunter2")
-        with Nursery() as started:
+        nurseries = Nurseries()
+        nurseries.start()
+        with Nursery(nurseries.fork()) as started:
             yield started
+        nurseries.close()
 
 
 @pytest.fixture(scope="module")
@@ -499,6 +505,18 @@ def test_the_nursery_has_one_thread_before_it_forks_and_after(bench: Bench) -> N
     bench.measure(bench.trial())
     assert bench.nursery.pid is not None
     assert psutil.Process(bench.nursery.pid).num_threads() == 1
+
+
+def test_a_nursery_that_was_given_and_is_dead_is_replaced_before_a_sample_needs_it(
+    points: PreparedPoints, tmp_path: Path
+) -> None:
+    given, dead = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    dead.close()
+    with Nursery(given) as replaced:
+        bench = Bench(replaced, points, tmp_path, RoundsInMemory(folder=tmp_path))
+        [result] = bench.measure(bench.trial("tell_environment"))
+    assert result.failure is None
+    assert [sample.repeated for sample in result.samples] == [0, 0]
 
 
 ORPHANING = """

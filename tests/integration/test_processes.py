@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from tests.minio_server import minio_server
+from tests.part import free_ports
 from tests.postgres_server import postgres_server
-from tests.stack import free_ports
 
 ADMIN = "cp_" + "a" * 12 + "_" + "A" * 43
 WORKER = "cp_" + "b" * 12 + "_" + "B" * 43

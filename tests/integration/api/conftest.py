@@ -1,11 +1,11 @@
-"""Both applications over a migrated database of their own, on SQLite and on PostgreSQL."""
+"""Both applications over a migrated database and an object store: SQLite with a folder, PostgreSQL with MinIO."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,14 +17,21 @@ from pydantic import SecretStr
 from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.contracts.objects import ObjectStore
+from app.contracts.store import StoreConfig
 from app.db.engine import Database
 from app.db.migrate import migrate
 from app.db.models import Base
-from app.gateways.object_folder import FolderStore
+from app.dispatcher.context import Context
+from app.gateways.objects import open_store
+from app.gateways.prefect import PrefectGateway
+from app.gateways.webhooks import WebhookGateway
 from app.main import create_app
 from app.resources import Resources
 from app.settings import DatabaseSettings, Settings
+from tests.minio_server import minio_server
 from tests.postgres_server import postgres_server
+from tests.prefect_server import prefect_server
 from workers.algorithms.registry import catalogue
 
 
@@ -67,10 +74,35 @@ def postgres() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StoreConfig, ObjectStore]]:
+    """One client for all tests: each takes a tenth of a second to make."""
+    with minio_server(tmp_path_factory.mktemp("minio"), StoreConfig().bucket) as config:
+        yield config, open_store(config)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A migrated database of this test alone, and an object store."""
+
+    database_url: str
+    store: StoreConfig
+    objects: ObjectStore
+
+
+BACKENDS = ["sqlite+folder", "postgresql+minio"]
+
+
+@pytest.fixture(params=BACKENDS)
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without tables."""
-    if request.param == "sqlite":
+    if request.param == "sqlite+folder":
         return f"sqlite+aiosqlite:///{tmp_path}/empty.db"
     server: str = request.getfixturevalue("postgres")
     name = f"empty_{uuid4().hex}"
@@ -78,17 +110,23 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{server}/{name}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A migrated database of this test alone."""
-    if request.param == "sqlite":
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    if request.param == "sqlite+folder":
         shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "corepoint.db")
-        return f"sqlite+aiosqlite:///{tmp_path}/corepoint.db"
+        folder = StoreConfig(kind="folder", root=tmp_path / "objects")
+        return Backend(f"sqlite+aiosqlite:///{tmp_path}/corepoint.db", folder, open_store(folder))
     server: str = request.getfixturevalue("postgres")
-    # Emptied, not made anew: a database is 7 MB of files each time.
+    # Emptied, not made anew: a database is 7 MB of files each time. Keys of objects hold ids, so they never meet.
     emptied = [str(delete(table)) for table in reversed(Base.metadata.sorted_tables)]
     asyncio.run(_sql(f"{server}/corepoint", *emptied))
-    return f"{server}/corepoint"
+    config, objects = request.getfixturevalue("minio")
+    return Backend(f"{server}/corepoint", config, objects)
+
+
+@pytest.fixture
+def database_url(backend: Backend) -> str:
+    return backend.database_url
 
 
 @pytest.fixture
@@ -98,14 +136,15 @@ def settings_values() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def resources(database_url: str, tmp_path: Path, settings_values: dict[str, Any]) -> AsyncIterator[Resources]:
-    values = {"api": {"authentication": False}, "database": {"url": database_url}, **settings_values}
+async def resources(backend: Backend, settings_values: dict[str, Any]) -> AsyncIterator[Resources]:
+    url = {"url": backend.database_url}
+    values = {"api": {"authentication": False}, "database": url, "objects": backend.store, **settings_values}
     settings = Settings.model_validate(values)
     database = Database(settings.database)
     yield Resources(
         settings=settings,
         database=database,
-        objects=FolderStore(tmp_path / "objects", "corepoint", frozenset()),
+        objects=backend.objects,
         catalogue=catalogue(),
         logs=Logs(),
         render_report=lambda comparison: f"<!doctype html><title>{comparison.experiment}</title>",
@@ -117,6 +156,24 @@ async def resources(database_url: str, tmp_path: Path, settings_values: dict[str
 async def world(resources: Resources) -> AsyncIterator[World]:
     async with World.over(resources) as made:
         yield made
+
+
+@pytest.fixture
+async def context(resources: Resources) -> AsyncIterator[Context]:
+    """What handlers and reconcilers work with. Prefect is at the settings' address, if it is anywhere."""
+    settings = resources.settings
+    prefect, webhooks = PrefectGateway(settings.prefect), WebhookGateway(settings.notifications)
+    yield Context(
+        settings=settings,
+        database=resources.database,
+        objects=resources.objects,
+        prefect=prefect,
+        mlflow=None,
+        webhooks=webhooks,
+        catalogue=resources.catalogue,
+    )
+    await prefect.aclose()
+    await webhooks.aclose()
 
 
 @pytest.fixture

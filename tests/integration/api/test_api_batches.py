@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from api_builders import ENVIRONMENT, World, failure, prepared, success
+from pydantic import SecretStr
 from sqlalchemy import select
 
 from app.clock import now
 from app.contracts.failures import FailureCode
+from app.contracts.measurement import Outcome
 from app.contracts.objects import manifest_key
 from app.contracts.states import BatchState, RunState, TrialState
+from app.contracts.store import StoreConfig
 from app.db.models import Batch, Run, Trial, Work, WorkKind
+from app.gateways.objects import open_store
 from app.runs import transitions
+from tests.part import free_ports
 
 # What is decided before any row is touched is the same on every database.
-anywhere = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+anywhere = pytest.mark.parametrize("backend", ["sqlite+folder"], indirect=True)
 
 
 async def batch_row(world: World, batch_id: str) -> Batch:
@@ -46,7 +52,7 @@ async def test_a_claimed_batch_is_running_with_its_run_and_trials(world: World) 
     assert {trial["state"] for trial in await world.trials(run_id)} == {"running"}
     row = await batch_row(world, batches[0]["id"])
     assert row.lease_until is not None
-    assert row.lease_until > now() + timedelta(seconds=80)
+    assert row.lease_until > now() + timedelta(seconds=70)
     assert assignment["token"] not in (row.token_sha256 or "")
 
 
@@ -186,6 +192,41 @@ async def test_a_report_that_names_its_manifests_has_them_read_from_the_store(wo
         outcomes.append(full.model_copy(update={"manifest": None, "manifest_key": key}))
     assert (await world.report(assignment, outcomes)).status_code == 200
     assert (await world.run(run_id))["state"] == "succeeded"
+
+
+async def named(world: World) -> tuple[str, dict[str, Any], list[Outcome]]:
+    """A run, its claimed batch, and a report that only names the manifests it speaks of."""
+    await world.dataset()
+    run_id, batches = await world.planned()
+    assignment = await world.claimed(batches[0])
+    outcomes = []
+    for trial in assignment["trials"]:
+        key = manifest_key(UUID(run_id), UUID(trial["trial_id"]))
+        outcomes.append(success(assignment, trial).model_copy(update={"manifest": None, "manifest_key": key}))
+    return run_id, assignment, outcomes
+
+
+@anywhere
+async def test_while_manifests_cannot_be_read_nothing_is_said_of_any_trial(world: World) -> None:
+    run_id, assignment, outcomes = await named(world)
+    [port] = free_ports(1)
+    away = StoreConfig(kind="s3", endpoint=f"http://127.0.0.1:{port}", access_key="a", secret_key=SecretStr("b"))
+    async with World.over(replace(world.resources, objects=open_store(away))) as without_store:
+        answer = await without_store.report(assignment, outcomes)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert {trial["state"] for trial in await world.trials(run_id)} == {"running"}
+
+
+@anywhere
+async def test_a_manifest_that_is_missing_or_damaged_makes_its_trial_fail(world: World) -> None:
+    run_id, assignment, outcomes = await named(world)
+    damaged = outcomes[1].manifest_key
+    assert damaged is not None
+    world.resources.objects.put(damaged, b"{")
+    assert (await world.report(assignment, outcomes)).status_code == 200
+    failures = [trial["failure"] for trial in await world.trials(run_id)]
+    assert [failure["code"] for failure in failures] == ["artifact_corrupt"] * 2
+    assert ["not in the store" in failures[0]["message"], "no manifest" in failures[1]["message"]] == [True, True]
 
 
 async def test_what_exceeds_memory_goes_once_to_the_larger_queue(world: World) -> None:
@@ -399,7 +440,7 @@ async def test_a_scheduled_flow_run_makes_its_run_once_and_takes_its_first_batch
     experiment = await world.experiment(schedule={"intervalSeconds": 3600})
     asked = {
         "experiment_id": experiment["id"],
-        "scheduled_for": "2026-05-01T05:00:00Z",
+        "scheduled_for": experiment["next_scheduled_for"],
         "flow_run_id": "scheduled-1",
         "worker": "w",
         "environment": ENVIRONMENT.model_dump(mode="json"),
@@ -407,7 +448,8 @@ async def test_a_scheduled_flow_run_makes_its_run_once_and_takes_its_first_batch
     first = await world.internal.post("/internal/v1/batches:claim", json=asked)
     assert (first.status_code, len(first.json()["trials"])) == (200, 2)
     run = await world.run(first.json()["run_id"])
-    assert (run["trigger"], run["state"], run["scheduled_for"]) == ("scheduled", "running", "2026-05-01T05:00:00Z")
+    assert (run["trigger"], run["state"]) == ("scheduled", "running")
+    assert run["scheduled_for"] == experiment["next_scheduled_for"]
     again = await world.internal.post("/internal/v1/batches:claim", json=asked)
     assert again.json()["batch_id"] == first.json()["batch_id"]
     other = await world.internal.post("/internal/v1/batches:claim", json={**asked, "flow_run_id": "scheduled-2"})
@@ -421,7 +463,7 @@ async def test_scheduled_runs_measure_anew(world: World) -> None:
     await world.finished()
     experiment = await world.experiment("nightly", schedule={"intervalSeconds": 3600})
     asked = {
-        "experiment_id": experiment["id"], "scheduled_for": "2026-05-01T05:00:00Z", "flow_run_id": "s",
+        "experiment_id": experiment["id"], "scheduled_for": experiment["next_scheduled_for"], "flow_run_id": "s",
         "worker": "w", "environment": ENVIRONMENT.model_dump(mode="json"),
     }  # fmt: skip
     claimed = await world.internal.post("/internal/v1/batches:claim", json=asked)
@@ -432,7 +474,7 @@ async def test_a_scheduled_run_whose_dataset_is_not_ready_is_kept_for_later(worl
     await world.api.post("/v1/datasets", json={"name": "blobs", "source": {"builtin": "iris"}})
     experiment = await world.experiment(schedule={"intervalSeconds": 3600})
     asked = {
-        "experiment_id": experiment["id"], "scheduled_for": "2026-05-01T05:00:00Z", "flow_run_id": "s",
+        "experiment_id": experiment["id"], "scheduled_for": experiment["next_scheduled_for"], "flow_run_id": "s",
         "worker": "w", "environment": ENVIRONMENT.model_dump(mode="json"),
     }  # fmt: skip
     answer = await world.internal.post("/internal/v1/batches:claim", json=asked)

@@ -20,7 +20,7 @@ def settings_values() -> dict[str, Any]:
 
 
 # What depends on the request alone is the same on every database.
-anywhere = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+anywhere = pytest.mark.parametrize("backend", ["sqlite+folder"], indirect=True)
 
 
 def code_and_pointers(answer: Any) -> tuple[int, str, list[str]]:

@@ -28,7 +28,7 @@ async def scheduled(world: World, experiment: dict[str, Any]) -> tuple[int, dict
     """The claim of a flow run that the schedule on `default` has started."""
     asked = {
         "experiment_id": experiment["id"],
-        "scheduled_for": "2026-05-01T05:00:00Z",
+        "scheduled_for": experiment["next_scheduled_for"],
         "flow_run_id": "scheduled-1",
         "worker": "w",
         "environment": ENVIRONMENT.model_dump(mode="json"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,24 +18,16 @@ from sqlalchemy import update
 from app.clock import now
 from app.contracts.states import BatchState
 from app.db.models import Batch
-from app.dispatcher import batches, experiments, registered, stuck
+from app.dispatcher import batches, experiments, registered
 from app.dispatcher.context import Context
 from app.dispatcher.pods import PodTemplateError
-from app.gateways.prefect import PrefectGateway
-from app.gateways.webhooks import WebhookGateway
+from app.dispatcher.stuck import StuckFlowRuns
 from app.settings import LeaseSettings, Settings
-from tests.prefect_server import prefect_server
 
 TEMPLATE = Path(__file__).parents[3] / "charts/corepoint/files/base-job-template.json"
 POD = {"isolation": "pod", "rounds": 2}
 # What the dispatcher tells Prefect does not depend on our own database.
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
-        yield url
+pytestmark = pytest.mark.parametrize("backend", ["sqlite+folder"], indirect=True)
 
 
 @pytest.fixture
@@ -92,23 +84,10 @@ class Dispatcher:
 
 
 @pytest.fixture
-async def dispatcher(world: World, settings_values: dict[str, Any]) -> AsyncIterator[Dispatcher]:
-    resources, settings = world.resources, world.resources.settings
-    prefect, webhooks = PrefectGateway(settings.prefect), WebhookGateway(settings.notifications)
-    context = Context(
-        settings=settings,
-        database=resources.database,
-        objects=resources.objects,
-        prefect=prefect,
-        mlflow=None,
-        webhooks=webhooks,
-        catalogue=resources.catalogue,
-    )
+async def dispatcher(context: Context) -> AsyncIterator[Dispatcher]:
     await registered.reconcile(context)
-    async with httpx.AsyncClient(base_url=settings.prefect.api_url, timeout=20) as asks:
+    async with httpx.AsyncClient(base_url=context.settings.prefect.api_url, timeout=20) as asks:
         yield Dispatcher(context, asks)
-    await prefect.aclose()
-    await webhooks.aclose()
 
 
 async def isolated(world: World, name: str, **changes: Any) -> tuple[str, list[dict[str, Any]]]:
@@ -271,8 +250,23 @@ async def test_a_pod_may_wait_for_a_node_but_a_flow_run_without_a_job_is_given_o
     async with dispatcher.context.database.write() as session:
         await session.execute(update(Batch).values(submitted_at=now() - timedelta(minutes=5)))
     # It was taken this moment: how long it had waited before says nothing.
-    assert await stuck.reconcile(dispatcher.context) == 0
+    assert await StuckFlowRuns().reconcile(dispatcher.context) == 0
     settings = dispatcher.context.settings
     impatient = settings.model_copy(update={"leases": LeaseSettings(pending_seconds=0.0)})
-    assert await stuck.reconcile(replace(dispatcher.context, settings=impatient)) == repaired
+    assert await StuckFlowRuns().reconcile(replace(dispatcher.context, settings=impatient)) == repaired
     assert await dispatcher.state(flow_run) == state
+
+
+async def test_ended_flow_runs_of_ours_are_deleted_by_age_and_open_ones_stay(
+    world: World, dispatcher: Dispatcher
+) -> None:
+    _, batches = await isolated(world, "aged")
+    ended, going = [await dispatcher.submitted(batch) for batch in batches[:2]]
+    for state in ("PENDING", "RUNNING", "COMPLETED"):
+        await dispatcher.worker_says(ended, state)
+    prefect = dispatcher.context.prefect
+    assert await prefect.delete_flow_runs(ended_before=now() - timedelta(days=1)) == 0
+    assert await prefect.delete_flow_runs(ended_before=now() + timedelta(minutes=1)) > 0
+    assert (await dispatcher.asks.get(f"/flow_runs/{ended['id']}")).status_code == 404
+    assert await dispatcher.state(going) == "SCHEDULED"
+    assert await prefect.delete_flow_runs(ended_before=now() + timedelta(minutes=1)) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -13,10 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.clock import now
 from app.db.engine import Database
-from app.db.migrate import migrate
+from app.db.migrate import migrate, revisions
 from app.settings import DatabaseSettings
 
-EXPERIMENT, RUN, BATCH, TRIAL = (UUID(int=number) for number in range(1, 5))
+EXPERIMENT, RUN, BATCH, TRIAL, COPY = (UUID(int=number) for number in range(1, 6))
+STEPS = [pytest.param(before, after, id=f"{before}-{after}") for before, after in pairwise(revisions())]
 
 
 @pytest.fixture
@@ -70,6 +72,61 @@ def first_rows(database: Database) -> dict[str, dict[str, Any]]:
             "state": "running", "version": 1,
         },
     }  # fmt: skip
+
+
+async def everything(database: Database) -> dict[str, list[dict[str, Any]]]:
+    async with database.engine.connect() as connection:
+        names = await tables(connection)
+    return {name: await read(database, name) for name in names if name != "alembic_version"}
+
+
+def of_before(
+    after: dict[str, list[dict[str, Any]]], before: dict[str, list[dict[str, Any]]]
+) -> dict[str, list[dict[str, Any]]]:
+    """What is in the tables and columns that there were before."""
+    return {
+        name: [{column: row[column] for column in rows[0]} for row in after[name]] if rows else after[name]
+        for name, rows in before.items()
+    }
+
+
+@pytest.mark.parametrize(("before", "after"), STEPS)
+async def test_rows_of_every_revision_survive_the_step_to_the_next_one_back_and_forth(
+    database: Database, before: str, after: str
+) -> None:
+    await migrate(database.engine, before)
+    await write(database, first_rows(database))
+    written = await everything(database)
+    assert sum(map(len, written.values())) == len(first_rows(database))
+    for revision in (after, "-1", after):
+        await migrate(database.engine, revision)
+        assert of_before(await everything(database), written) == written
+    await migrate(database.engine, "base")
+    assert await everything(database) == {}
+
+
+async def test_reused_results_of_before_know_whose_they_are(database: Database) -> None:
+    await migrate(database.engine, "0002")
+    rows = first_rows(database)
+    await write(database, rows)
+    copy = COPY.hex if database.engine.dialect.name == "sqlite" else COPY
+    await write(database, {"trial": {**rows["trial"], "id": copy, "reused_from": rows["trial"]["id"]}})
+    await migrate(database.engine, "0003")
+    referred = {row["id"]: row["reused_run_id"] for row in await read(database, "trial")}
+    assert {str(key).replace("-", "")[-1]: str(value)[-1] for key, value in referred.items()} == {"4": "e", "5": "2"}
+    (run,) = await read(database, "run")
+    assert (run["pinned"], run["urgent"], run["artifacts_deleted_at"]) == (False, False, None)
+
+
+async def test_going_back_forgets_work_that_the_version_before_does_not_know(database: Database) -> None:
+    await migrate(database.engine, "0003")
+    due = {"due_at": now(), "generation": 1, "attempts": 0}
+    for number, kind in enumerate(("run", "run_objects", "dataset_objects", "upload"), start=1):
+        entity = UUID(int=number)
+        known = entity.hex if database.engine.dialect.name == "sqlite" else entity
+        await write(database, {"work": {"kind": kind, "entity_id": known, **due}})
+    await migrate(database.engine, "-1")
+    assert [row["kind"] for row in await read(database, "work")] == ["run"]
 
 
 async def test_batches_and_deployments_of_before_are_of_processes(database: Database) -> None:

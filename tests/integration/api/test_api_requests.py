@@ -29,7 +29,7 @@ from app.main import create_app
 from app.resources import Resources
 from app.settings import DatabaseSettings, Settings
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("backend", ["sqlite+folder"], indirect=True)
 Client = Callable[..., httpx.AsyncClient]
 
 

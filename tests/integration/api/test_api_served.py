@@ -13,7 +13,7 @@ from api_builders import World, experiment_spec
 
 from app.main import create_app
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("backend", ["sqlite+folder"], indirect=True)
 
 
 async def test_a_served_api_accepts_refuses_and_survives_what_it_cannot_read(world: World) -> None:

@@ -109,7 +109,7 @@ def serving() -> Iterator[Stub]:
             self.end_headers()
             self.wfile.write(encoded)
 
-        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - names that http.server calls
+        do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - names that http.server calls
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -222,3 +222,20 @@ def test_cancel_and_delete_say_what_they_did(corepoint: Run, stub: Stub) -> None
 def test_a_name_cannot_leave_its_place_in_the_path(corepoint: Run, stub: Stub) -> None:
     corepoint("delete", "dataset", "../experiments/cities?x=1")
     assert stub.asked[0].path == "/v1/datasets/..%2Fexperiments%2Fcities%3Fx%3D1"
+
+
+def test_an_urgent_run_is_asked_for_as_such(corepoint: Run, stub: Stub, document: Any) -> None:
+    stub.on("POST /v1/experiments/cities/runs", run_view(urgent=True))
+    corepoint("run", "cities", "--urgent")
+    assert stub.asked[0].json == {"urgent": True}
+    stub.on("POST /v1/experiments", experiment_view())
+    corepoint("create", "-f", document(EXPERIMENT_DOCUMENT), "--urgent")
+    assert stub.asked[-1].query == {"urgent": "true"}
+    refused = corepoint("create", "-f", document(EXPERIMENT_DOCUMENT), "--urgent", "--no-run")
+    assert (refused.exit_code, "--no-run" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("verb", ["pin", "unpin"])
+def test_a_run_is_pinned_and_unpinned(corepoint: Run, stub: Stub, verb: str) -> None:
+    stub.on(f"POST /v1/runs/{RUN}/{verb}", run_view(pinned=verb == "pin"))
+    assert corepoint(verb, str(RUN)).stdout == f"run/{RUN} {verb}ned\n"

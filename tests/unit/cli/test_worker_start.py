@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import COREPOINT, free_ports
+from tests.part import free_ports
+from tests.user import COREPOINT
 
 INTERNAL = {"COREPOINT_INTERNAL_URL": "http://127.0.0.1:1"}
 PREFECT = {"PREFECT_API_URL": "http://127.0.0.1:1/api"}

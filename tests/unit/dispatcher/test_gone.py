@@ -8,39 +8,77 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.dispatcher.gone import end_of
+from app.domain.pod_diagnosis import Condition, Ended, PodStatus
 from app.gateways.kubernetes import WorkerPod
 
 BEAT = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+WELL = PodStatus(phase="Running", memory_limit_bytes=3 << 30)
 ALIVE = WorkerPod(
     name="worker-a",
     queue="default",
-    phase="Running",
     ready=True,
     terminating=False,
+    created_at=BEAT - timedelta(minutes=6),
     started_at=BEAT - timedelta(minutes=5),
-    reason=None,
     node="node1",
     deletion_cost=0,
+    status=WELL,
 )
+EVICTED = replace(WELL, conditions={"DisruptionTarget": Condition(True, "EvictionByEvictionAPI")})
 
 
 @pytest.mark.parametrize(
-    ("pod", "reason"),
+    "pod",
     [
-        (ALIVE, None),
-        (replace(ALIVE, terminating=True), None),  # it drains: it may still be heard
-        (replace(ALIVE, phase="Pending", started_at=None, reason="ImagePullBackOff"), None),
-        (replace(ALIVE, phase="Failed", reason="Evicted"), "its worker pod worker-a ended: Evicted"),
-        (replace(ALIVE, phase="Succeeded"), "its worker pod worker-a ended: Succeeded"),
+        ALIVE,
+        replace(ALIVE, terminating=True, status=EVICTED),  # it drains: it may still be heard
+        replace(ALIVE, started_at=None, status=PodStatus(phase="Pending")),
+    ],
+)
+def test_a_worker_that_may_be_heard_again_is_not_gone(pod: WorkerPod) -> None:
+    assert end_of("worker-a", BEAT, pod, pod.status) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "started_after", "code", "message"),
+    [
         (
-            replace(ALIVE, started_at=BEAT + timedelta(seconds=4), reason="OOMKilled"),
-            "its worker pod worker-a was started again: OOMKilled",
+            PodStatus(phase="Failed", reason="Evicted", message="low on disk"),
+            None,
+            "evicted",
+            "its worker pod worker-a ended: evicted by its node: low on disk",
+        ),
+        (PodStatus(phase="Succeeded"), None, "lost", "its worker pod worker-a ended: Succeeded"),
+        (
+            replace(WELL, ended=Ended("OOMKilled", 137)),
+            4,
+            "oom_killed",
+            "its worker pod worker-a was started again: killed by the kernel (OOMKilled) at its memory limit of "
+            "3.0 GiB",
+        ),
+        (
+            replace(WELL, ended=Ended("Error", 137)),
+            4,
+            "crash",
+            "its worker pod worker-a was started again: exit code 137 (SIGKILL)",
         ),
     ],
 )
-def test_a_pod_tells_whether_its_worker_can_be_heard_again(pod: WorkerPod, reason: str | None) -> None:
-    assert end_of("worker-a", BEAT, {"worker-a": pod, "worker-b": replace(ALIVE, name="worker-b")}) == reason
+def test_a_pod_tells_why_its_worker_cannot_be_heard_again(
+    status: PodStatus, started_after: int | None, code: str, message: str
+) -> None:
+    started_at = BEAT + timedelta(seconds=started_after) if started_after else None
+    found = end_of("worker-a", BEAT, replace(ALIVE, started_at=started_at, status=status), WELL)
+    assert found is not None
+    assert (found.code.value, found.message) == (code, message)
+    assert found.hint
 
 
-def test_a_pod_that_is_not_there_cannot_be_heard_again() -> None:
-    assert end_of("worker-a", BEAT, {}) == "its worker pod worker-a is gone"
+def test_a_pod_that_is_not_there_is_judged_by_what_was_seen_of_it_last() -> None:
+    found = end_of("worker-a", BEAT, None, WELL)
+    evicted = end_of("worker-a", BEAT, None, EVICTED)
+    assert found is not None
+    assert evicted is not None
+    assert (found.code.value, found.message) == ("lost", "its worker pod worker-a is gone")
+    assert evicted.code.value == "evicted"
+    assert evicted.message.startswith("its worker pod worker-a is gone: evicted through the API")

@@ -14,6 +14,7 @@ from app.contracts.states import BatchState, DatasetState, QueueName, RunState, 
 from app.domain.lifecycle import BATCH, DATASET, RUN, TRIAL, is_terminal, may, predecessors, run_state
 from app.domain.retry import MAX_ATTEMPTS, after_failure, after_lost
 
+MEMORY = (FailureCode.MEMOUT, FailureCode.OOM_KILLED)
 TABLES: list[tuple[Mapping[Any, frozenset[Any]], Any]] = [
     (RUN, RunState),
     (BATCH, BatchState),
@@ -115,25 +116,28 @@ def test_a_lost_batch_is_tried_five_times_in_all_with_growing_delays() -> None:
 
 
 def test_attempts_that_a_draining_worker_gave_back_do_not_count() -> None:
-    assert after_lost(7, QueueName.SPARK, released=3) is not None
-    assert after_lost(8, QueueName.SPARK, released=3) is None
+    assert after_lost(7, QueueName.SPARK, uncounted=3) is not None
+    assert after_lost(8, QueueName.SPARK, uncounted=3) is None
 
 
-def test_memout_goes_once_to_the_next_larger_queue() -> None:
-    retry = after_failure(FailureCode.MEMOUT, QueueName.DEFAULT, limit_is_users=False)
+@pytest.mark.parametrize("code", MEMORY)
+def test_what_ran_out_of_memory_goes_once_to_the_next_larger_queue(code: FailureCode) -> None:
+    retry = after_failure(code, QueueName.DEFAULT, limit_is_users=False)
     assert retry is not None
     assert retry.queue is QueueName.HIGH_MEMORY
-    assert after_failure(FailureCode.MEMOUT, retry.queue, limit_is_users=False) is None
+    assert retry.reason.endswith("default, tried once on high-memory")
+    assert after_failure(code, retry.queue, limit_is_users=False) is None
 
 
 def test_a_larger_queue_that_is_not_there_is_no_retry() -> None:
     assert after_failure(FailureCode.MEMOUT, QueueName.DEFAULT, False, queues=[QueueName.DEFAULT]) is None
 
 
-def test_a_limit_that_the_user_set_is_final() -> None:
-    assert after_failure(FailureCode.MEMOUT, QueueName.DEFAULT, limit_is_users=True) is None
+@pytest.mark.parametrize("code", MEMORY)
+def test_a_limit_that_the_user_set_is_final(code: FailureCode) -> None:
+    assert after_failure(code, QueueName.DEFAULT, limit_is_users=True) is None
 
 
-@pytest.mark.parametrize("code", [code for code in FailureCode if code is not FailureCode.MEMOUT])
+@pytest.mark.parametrize("code", [code for code in FailureCode if code not in MEMORY])
 def test_every_other_failure_of_a_trial_is_final(code: FailureCode) -> None:
     assert after_failure(code, QueueName.DEFAULT, limit_is_users=False) is None

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from app.domain.pod_diagnosis import PodStatus
 from app.gateways.kubernetes import WorkerPod
 from app.metrics.workers_seen import WorkersSeen
+
+BORN = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 class Pods:
@@ -23,8 +27,8 @@ class Pods:
 
 def pod(queue: str, **values: Any) -> WorkerPod:
     usual = {
-        "name": "w", "phase": "Running", "ready": True, "terminating": False, "started_at": None, "reason": None,
-        "node": "n", "deletion_cost": 0,
+        "name": "w", "ready": True, "terminating": False, "created_at": BORN, "started_at": None, "node": "n",
+        "deletion_cost": 0, "status": PodStatus(phase="Running"),
     }  # fmt: skip
     return WorkerPod(queue=queue, **{**usual, **values})
 

@@ -17,8 +17,12 @@ from workers.spark.submit.status import (
     end_failure,
     gave_back,
     last_words,
+    loss,
+    lost_executors,
     start_failure,
+    still_lost,
     telling,
+    waits_for,
 )
 
 SETTINGS = SparkSettings(pickup_seconds=60, start_seconds=300)
@@ -91,7 +95,7 @@ def test_whether_an_application_will_start(observation: Observation, expected: F
         (seen("FAILED", error="failed to run spark-submit: pods is forbidden: violates PodSecurity"), "spark_submit"),
         (seen("FAILED", error='pods "d" is forbidden: exceeded quota: small'), "unschedulable"),
         (seen("FAILED", error="driver pod not found"), None),
-        (seen("FAILED", pod(phase="Failed", terminated={"exitCode": 137, "reason": "OOMKilled"})), "memout"),
+        (seen("FAILED", pod(phase="Failed", terminated={"exitCode": 137, "reason": "OOMKilled"})), "oom_killed"),
         (seen("FAILED", pod(phase="Failed", terminated={"exitCode": 1, "reason": "Error"})), None),
         (seen("COMPLETED", pod(phase="Succeeded", terminated={"exitCode": 0, "reason": "Completed"})), None),
     ],
@@ -112,6 +116,80 @@ def test_last_words_name_the_pod_and_how_it_ended() -> None:
     ended = pod(phase="Failed", terminated={"exitCode": 137, "reason": "OOMKilled"})
     assert last_words(seen("FAILED", ended)) == "the application is FAILED; driver d: exit code 137 (OOMKilled)"
     assert last_words(seen("")) == "the application is gone; there is no driver"
+
+
+EVICTING = [
+    {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+    }
+]
+GONE = {"exitCode": 137, "reason": "Error"}
+
+
+@pytest.mark.parametrize(
+    ("observation", "code", "words"),
+    [
+        (seen("FAILED", pod(phase="Failed", terminated=GONE)), "crash", "driver d: exit code 137 (Error)"),
+        (
+            seen("FAILED", pod(phase="Failed", terminated=GONE, conditions=EVICTING)),
+            "evicted",
+            "EvictionByEvictionAPI: Eviction API: evicting",
+        ),
+        (seen("FAILED", error="driver pod not found"), "lost", "driver pod not found"),
+    ],
+)
+def test_a_lost_attempt_says_what_took_its_driver(observation: Observation, code: str, words: str) -> None:
+    failure = loss(observation)
+    assert failure.code.value == code
+    assert words in failure.message
+    assert failure.hint
+
+
+@pytest.mark.parametrize(
+    ("observation", "code"),
+    [
+        (seen("RUNNING", pod(phase="Running")), None),
+        (seen("SUBMITTED", pod(waiting=CREATING)), None),
+        (seen("SUBMITTED", pod(waiting=PULL)), "image_pull"),
+        (seen("RUNNING", pod(phase="Running"), pod("executor", conditions=UNSCHEDULABLE)), "unschedulable"),
+    ],
+)
+def test_what_a_driver_or_an_executor_waits_for_is_known_before_it_is_given_up(
+    observation: Observation, code: str | None
+) -> None:
+    failure = waits_for(observation)
+    assert (failure and failure.code.value) == code
+
+
+def executor(name: str, phase: str = "Running", **state: Any) -> PodView:
+    return pod("executor", phase, name=name, **state)
+
+
+BOTH = seen("RUNNING", executor("a-exec-1"), executor("a-exec-2"))
+
+
+@pytest.mark.parametrize(
+    ("after", "lost"),
+    [
+        (BOTH, {}),
+        (seen("RUNNING", executor("a-exec-1")), {"a-exec-2": "its pod is gone"}),
+        (
+            seen("RUNNING", executor("a-exec-1"), executor("a-exec-2", "Failed", terminated=GONE)),
+            {"a-exec-2": "Error, exit code 137"},
+        ),
+        # The session has ended, and the next one has executors of its own.
+        (seen("RUNNING", executor("a-s2-exec-1"), executor("a-s2-exec-2")), {}),
+        (seen("RUNNING"), {}),
+    ],
+)
+def test_an_executor_is_lost_if_its_session_goes_on_without_it(after: Observation, lost: dict[str, str]) -> None:
+    suspects = lost_executors(BOTH.working, after)
+    assert suspects == lost
+    assert still_lost(suspects, after) == lost
+    assert still_lost(suspects, seen("RUNNING")) == {}, "it was the first to go when the session ended"
 
 
 def test_executors_count_once_they_have_run() -> None:
