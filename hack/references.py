@@ -25,6 +25,7 @@ from app.contracts.states import QueueName
 from app.domain import retry
 from workers.algorithms.registry import catalogue
 
+_OF_AN_ATTEMPT = (FailureCode.LOST, FailureCode.EVICTED, FailureCode.CRASH)
 ROOT = Path(__file__).resolve().parent.parent
 _HEAD = "<!-- Written by hack/references.py from the code; edit the code, then run it again. -->\n\n"
 
@@ -57,9 +58,10 @@ def failures_page() -> str:
             ("code", "what to do", "tried again?"),
             ((f'<a id="{one.value}"></a>`{one.value}`', HINTS[one], _tried_again(one)) for one in FailureCode),
         )
-        + f"A batch that loses its worker is started again, after {', '.join(lost[:-1])} and {lost[-1]} seconds: "
-        f"{retry.MAX_ATTEMPTS} starts in all, those that ended because the worker drained not counted. The rounds "
-        "that are saved are not measured again. Only then is a trial `lost`.\n"
+        + f"A batch whose worker is gone (`lost`, `evicted`, `crash`, `oom_killed`) is started again, after "
+        f"{', '.join(lost[:-1])} and {lost[-1]} seconds: {retry.MAX_ATTEMPTS} starts in all. Those do not count that "
+        "ended because the worker drained, or that were laid to one trial, which then moves on. The rounds that are "
+        "saved are not measured again. Only then do its trials fail. [What each reason means](../how-to/failures.md).\n"
     )
 
 
@@ -69,7 +71,7 @@ def _tried_again(failure: FailureCode) -> str:
         ways = ", ".join(f"from `{queue}` to `{target}`" for queue, target in larger.items())
         users = retry.after_failure(failure, next(iter(larger)), True)
         return f"once, on a larger queue ({ways})" + ("" if users else "; never where the experiment set the limit")
-    return "the batch has been, see below" if failure is FailureCode.LOST else "no"
+    return "the batch has been, see below" if failure in _OF_AN_ATTEMPT else "no"
 
 
 def experiment_page() -> str:
