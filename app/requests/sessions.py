@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.crash_points import CrashPoint, reached
 from app.resources import Resources
 
 
@@ -19,6 +20,7 @@ def resources_of(request: Request) -> Resources:
 async def write_session(request: Request) -> AsyncIterator[AsyncSession]:
     async with resources_of(request).database.write() as session:
         yield session
+    reached(CrashPoint.API_COMMITTED)
 
 
 async def read_session(request: Request) -> AsyncIterator[AsyncSession]:
