@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PREFECT_SETTINGS = {
     # How often Prefect is asked for work by a worker that has room, which costs its server 10 ms of CPU each time. The
     # default of 10 s would dominate the start of every batch; 3.8.8 has no way to be told.
-    "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+    "PREFECT_WORKER_QUERY_SECONDS": "0.25",
     "PREFECT_WORKER_PREFETCH_SECONDS": "0",
     # Each new client would first ask the server for its version; the worker and its flow runs are of one image.
     "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",

@@ -26,6 +26,7 @@ from tests.stack import Stack
 CLAIM_SECONDS, SOONER, FIT_SECONDS, OWN_SECONDS = 1.0, 6.0, 2.0, 1.0
 IDLE_SECONDS = (1.5, 2.5)  # between two runs, at random: nobody's polling is in step with us
 START_SECONDS = 60.0
+QUEUED = 10
 OURS, STOCK = "default", "high-memory"
 DATASET = """
 apiVersion: corepoint/v1
@@ -132,9 +133,12 @@ def _side_by_side(stack: Stack, samples: int) -> dict[str, list[Legs]]:
 
 
 def _one_after_another(stack: Stack, batches: int) -> list[Legs]:
-    """All asked for at once: each is taken as soon as the one before it has ended."""
-    runs = [start(stack, OURS) for _ in range(batches)]
-    return [legs(stack, *one) for one in runs]
+    """Ten are asked for at once: each is taken as soon as the one before it has ended, and Prefect is not the bound."""
+    found: list[Legs] = []
+    while len(found) < batches:
+        runs = [start(stack, OURS) for _ in range(min(QUEUED, batches - len(found)))]
+        found += [legs(stack, *one) for one in runs]
+    return found
 
 
 def _report(found: dict[str, list[Legs]], own: Sequence[float]) -> tuple[str, bool]:
@@ -163,7 +167,7 @@ def _report(found: dict[str, list[Legs]], own: Sequence[float]) -> tuple[str, bo
         for name, words in NAMES.items()
     ]
     own_spread = (
-        f"Own time of {len(own)} batches asked for at once, from RUNNING to the report, less the lives of the two\n"
+        f"Own time of {len(own)} batches asked for ten at a time, from RUNNING to the report, less the lives of the two\n"
     )
     body = "\n\n".join(
         (

@@ -78,7 +78,7 @@ def legs(stack: Stack, run_id: str, sent: float) -> Legs:
 
 def _states(stack: Stack, flow_run_id: str) -> dict[str, float]:
     url = f"http://127.0.0.1:{stack.ports['prefect']}/api/flow_run_states/"
-    answer = httpx.get(url, params={"flow_run_id": flow_run_id}, timeout=20)
+    answer = httpx.get(url, params={"flow_run_id": flow_run_id}, timeout=60)
     answer.raise_for_status()
     by_time = sorted(answer.json(), key=lambda state: str(state["timestamp"]), reverse=True)
     return {state["type"]: _at(state["timestamp"]) for state in by_time}  # the first of each type
