@@ -166,15 +166,13 @@ def _report(found: dict[str, list[Legs]], own: Sequence[float]) -> tuple[str, bo
         (words, *(spread([getattr(one, name) for one in found[queue]]) for queue in (OURS, STOCK)))
         for name, words in NAMES.items()
     ]
-    own_spread = (
-        f"Own time of {len(own)} batches asked for ten at a time, from RUNNING to the report, less the lives of the two\n"
-    )
+    what = f"Own time of {len(own)} batches, ten asked for at a time, from RUNNING to the report"
     body = "\n\n".join(
         (
             table(("", "measured", "bar", ""), rows),
             f"Seconds after the POST: median (least to greatest) of {len(ours)} runs each, taking turns.",
             table(("", "ours", "stock process worker, 1 s polling"), by_leg),
-            f"{own_spread}sample children: {spread(own)}.",
+            f"{what}, less the lives of the\ntwo sample children: {spread(own)}.",
         )
     )
     return body, all(holds for *_, holds in bars)
