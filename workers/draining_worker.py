@@ -65,7 +65,10 @@ class DrainingWorker(ProcessWorker):
     def __init__(
         self, *, pool: str, queues: list[str], name: str, limit: int, drain_file: DrainFile, liveness: Liveness
     ) -> None:
-        super().__init__(work_pool_name=pool, work_queues=queues, name=name, limit=limit)
+        # The pool is the dispatcher's: one that somebody else made would tell it that Prefect has all it needs.
+        super().__init__(
+            work_pool_name=pool, work_queues=queues, name=name, limit=limit, create_pool_if_not_found=False
+        )
         self._drain_file = drain_file
         self._liveness = liveness
         self._stopping = anyio.Event()
@@ -86,7 +89,7 @@ class DrainingWorker(ProcessWorker):
         async with self:
             async with anyio.create_task_group() as loops:
                 loops.start_soon(self._repeat, self.get_and_submit_flow_runs, poll_seconds)
-                loops.start_soon(self._repeat, self._sync_and_initialize, self.heartbeat_interval_seconds)
+                loops.start_soon(self._repeat, self._sync_with_pool, self.heartbeat_interval_seconds)
                 loops.start_soon(self._spare.keep)
                 loops.start_soon(self._executions.keep)
                 log.info("worker started", name=self.name, queues=sorted(self._work_queues))
@@ -114,13 +117,18 @@ class DrainingWorker(ProcessWorker):
             self._killed = True
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        if self._stopping.is_set():
+        if self._stopping.is_set() or self._work_pool is None:
             return []
         # Every answer would be refused for want of room, and asking disturbs what is being measured.
         if not self.limiter.available_tokens and time.monotonic() - self._asked_at < BUSY_POLL_SECONDS:
             return []
         self._asked_at = time.monotonic()
         return await super().get_and_submit_flow_runs()
+
+    async def _sync_with_pool(self) -> None:
+        await self._sync_and_initialize()
+        if self._work_pool is None:
+            raise LookupError("the dispatcher has not made the pool yet")
 
     async def run(
         self,

@@ -21,6 +21,8 @@ from app.gateways.kubernetes import WorkerPod
 
 SILENT_BEATS = 2
 """A container may outlive its pod object for a moment; one that still beats is not gone."""
+WHOLE_SECONDS = timedelta(seconds=1)
+"""Kubernetes cuts the fraction off the time at which a container started, and no worker beats in its first second."""
 
 
 class GoneWorkers:
@@ -78,7 +80,7 @@ def end_of(worker: str, beat_at: datetime, pod: WorkerPod | None, seen: PodStatu
         return found and replace(found, message=text)
     if pod.status.is_over:
         return _said(f"its worker pod {worker} ended", last_end(pod.status))
-    if pod.started_at is not None and pod.started_at > beat_at:
+    if pod.started_at is not None and beat_at < pod.started_at + WHOLE_SECONDS:
         return _said(f"its worker pod {worker} was started again", last_end(pod.status))
     return None
 

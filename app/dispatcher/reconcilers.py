@@ -35,6 +35,8 @@ log = structlog.get_logger()
 Reconcile = Callable[[Context], Awaitable[int]]
 JITTER = 0.1
 """So that dispatchers that started together do not turn together for ever."""
+AGAIN_SECONDS = 5.0
+"""The longest rest of a group in which something failed: what was away is mostly back sooner than a turn is due."""
 LONGEST_REST_SECONDS = 30.0
 """A group that rests for an hour shows between that it lives."""
 
@@ -97,7 +99,7 @@ def groups(settings: Settings) -> tuple[Group, ...]:
 
 
 async def run(context: Context, pulse: Pulse) -> None:
-    """Until cancelled. A reconciler that fails is tried again at its next turn."""
+    """Until cancelled. A reconciler that fails is tried again at its next turn, which then comes sooner."""
     await turn_all(groups(context.settings), context, pulse)
 
 
@@ -110,28 +112,31 @@ async def turn_all(table: Sequence[Group], context: Context, pulse: Pulse) -> No
 
 async def _turn_for_ever(group: Group, context: Context, pulse: Pulse) -> None:
     while True:
+        seconds = group.seconds
         for name, reconcile in group.reconcilers:
             pulse.beat(group.name)
-            await _turn(name, reconcile, context, pulse)
-        await _rest(group, pulse)
+            if not await _turn(name, reconcile, context, pulse):
+                seconds = min(seconds, AGAIN_SECONDS)
+        await _rest(group.name, seconds, pulse)
 
 
-async def _turn(name: str, reconcile: Reconcile, context: Context, pulse: Pulse) -> None:
-    """Once, within its limit; whatever goes wrong is counted and leaves the others alone."""
+async def _turn(name: str, reconcile: Reconcile, context: Context, pulse: Pulse) -> bool:
+    """Once, within its limit; whatever goes wrong is counted and leaves the others alone. Whether all went well."""
     try:
         async with asyncio.timeout(context.settings.dispatcher.turn_seconds):
             repaired = await reconcile(context)
     except Exception as error:  # what it depends on is away; the next turn sees
         pulse.failed.labels(name).inc()
         log.warning("reconciler failed", reconciler=name, error=repr(error))
-        return
+        return False
     if repaired:
         pulse.repaired.labels(name).inc(repaired)
         log.info("reconciled", reconciler=name, repaired=repaired)
+    return True
 
 
-async def _rest(group: Group, pulse: Pulse) -> None:
-    until = time.monotonic() + group.seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+async def _rest(group: str, seconds: float, pulse: Pulse) -> None:
+    until = time.monotonic() + seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
     while (left := until - time.monotonic()) > 0:
-        pulse.beat(group.name)
+        pulse.beat(group)
         await asyncio.sleep(min(left, LONGEST_REST_SECONDS))

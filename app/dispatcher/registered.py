@@ -13,7 +13,8 @@ from app.dispatcher.pods import read_template
 
 async def reconcile(context: Context) -> int:
     repaired = 0
-    if not await context.prefect.has_pool():
+    # Not the pool alone: a worker that asks for a queue which is not there is told nothing, and takes nothing.
+    if not await context.prefect.has_queues():
         await context.prefect.ensure_pool()
         async with context.database.write() as session:
             experiments = (await session.scalars(select(Experiment.id))).all()

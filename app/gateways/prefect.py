@@ -244,9 +244,11 @@ class PrefectGateway:
         }
         return len((await self._call("/flow_runs/bulk_delete", body))["deleted"])
 
-    async def has_pool(self) -> bool:
-        response = await self._send("GET", f"/work_pools/{self.pool}", expected=HTTP_NOT_FOUND)
-        return response.status_code != HTTP_NOT_FOUND
+    async def has_queues(self) -> bool:
+        """Whether the pool of the worker processes is there with all its queues."""
+        answer = await self._send("POST", f"/work_pools/{self.pool}/queues/filter", {}, expected=HTTP_NOT_FOUND)
+        known = set() if answer.status_code == HTTP_NOT_FOUND else {queue["name"] for queue in answer.json()}
+        return known.issuperset(queue.value for queue in PRIORITIES)
 
     async def offline_workers(self, pool: str) -> list[str]:
         """Names of the pool's workers that have stopped to poll, a page of them; none where there is no such pool."""

@@ -47,6 +47,24 @@ def test_an_emptied_prefect_is_filled_again(place: Place) -> None:
     place.wait(lambda: schedules(place) == ["0 3 * * *"], 60, "the schedule to be registered again")
 
 
+def test_a_worker_that_was_there_before_the_queues_serves_them(place: Place) -> None:
+    """Prefect is emptied while no dispatcher lives, so the worker looks first. Expected: it makes no pool that would
+    hide from the dispatcher what is missing, and takes what comes once the queues are there. Limit: 60 s."""
+    place.part("dispatcher-1").kill()
+    place.part("prefect").kill()
+    place.sql("DROP DATABASE prefect WITH (FORCE)", database="postgres")
+    place.sql("CREATE DATABASE prefect", database="postgres")
+    place.start_again("prefect")
+    place.part("prefect").wait_until_ready()
+    place.part("worker-1").kill()
+    place.start_again("worker-1")
+    place.part("worker-1").wait_until_ready()
+    assert place.of_prefect("/work_pools/filter", {}) == []
+    run = place.submitted(experiment("after-the-worker"))
+    place.start_again("dispatcher-1")
+    assert place.ended(run, SECONDS // 2) == "succeeded"
+
+
 def schedules(place: Place) -> list[str]:
     found = place.of_prefect("/deployments/filter", {"deployments": {"name": {"like_": "nightly"}}})
     return [one["schedule"]["cron"] for deployment in found for one in deployment["schedules"]]

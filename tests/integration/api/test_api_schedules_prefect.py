@@ -132,6 +132,19 @@ async def claim(world: World, experiment: dict[str, Any], flow_run: dict[str, An
     return await world.internal.post("/internal/v1/batches:claim", json=asked)
 
 
+async def test_a_pool_that_somebody_else_made_gets_our_queues_and_the_schedules(world: World, context: Context) -> None:
+    """A Prefect that was emptied, and whose pool came back without its queues: a worker would take nothing."""
+    experiment = await hourly(world)
+    settings = context.settings.prefect
+    async with httpx.AsyncClient(base_url=settings.api_url, timeout=20) as asks:
+        (await asks.post("/work_pools/", json={"name": settings.pool, "type": "process"})).raise_for_status()
+        assert await registered.reconcile(context) == 1
+        queues = (await asks.post(f"/work_pools/{settings.pool}/queues/filter", json={})).json()
+        assert {queue["name"] for queue in queues} >= {"default", "high-memory", "spark", "priority"}
+    assert await is_wished(world, WorkKind.EXPERIMENT, experiment)
+    assert await registered.reconcile(context) == 0
+
+
 async def test_a_due_flow_run_has_its_run_before_a_worker_takes_it(world: World, dispatcher: Dispatcher) -> None:
     experiment = await hourly(world)
     planned = await dispatcher.plans(await dispatcher.told(experiment))

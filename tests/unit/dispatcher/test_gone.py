@@ -74,6 +74,15 @@ def test_a_pod_tells_why_its_worker_cannot_be_heard_again(
     assert found.hint
 
 
+@pytest.mark.parametrize(("beat_after", "is_gone"), [(0.9, True), (1.1, False)])
+def test_a_container_that_started_in_the_second_of_the_last_beat_is_another_one(
+    beat_after: float, is_gone: bool
+) -> None:
+    """Kubernetes tells whole seconds: who is killed at .9 and started at .95 seems to have started before the beat."""
+    pod = replace(ALIVE, started_at=BEAT, status=replace(WELL, ended=Ended("OOMKilled", 137)))
+    assert (end_of("worker-a", BEAT + timedelta(seconds=beat_after), pod, WELL) is not None) == is_gone
+
+
 def test_a_pod_that_is_not_there_is_judged_by_what_was_seen_of_it_last() -> None:
     found = end_of("worker-a", BEAT, None, WELL)
     evicted = end_of("worker-a", BEAT, None, EVICTED)
