@@ -27,9 +27,10 @@ from app.contracts.measurement import (
     Sample,
     TrialManifest,
 )
-from app.db.models import Base, Run
+from app.db.models import Base, Batch, Run
 from app.main import create_app, create_internal_app
 from app.resources import Resources
+from app.runs import transitions
 from app.runs.planning import plan_run
 from app.runs.transitions import roll_up
 
@@ -190,6 +191,15 @@ class World:
             **changes,
         }
         return await self.internal.post("/internal/v1/batches:claim", json=asked)
+
+    async def loses_all_attempts(self, batch: dict[str, Any], reason: str, *, code: FailureCode) -> None:
+        """Each attempt of the batch is claimed and lost."""
+        for attempt in range(1, self.resources.settings.leases.attempts + 1):
+            await self.claimed({**batch, "attempt": attempt})
+            async with self.resources.database.write() as session:
+                row = await session.get(Batch, UUID(batch["id"]))
+                assert row is not None
+                await transitions.lose(session, row, reason, now(), code=code)
 
     async def claimed(self, batch: dict[str, Any], flow_run_id: str | None = None) -> dict[str, Any]:
         answer = await self.claim(batch, flow_run_id or str(uuid4()))

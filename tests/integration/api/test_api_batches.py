@@ -276,12 +276,7 @@ async def test_a_released_batch_waits_for_its_next_attempt_and_the_old_one_is_fe
 async def test_a_lost_batch_is_tried_again_until_its_attempts_are_used_up(world: World) -> None:
     await world.dataset()
     run_id, batches = await world.planned()
-    for attempt in range(1, 6):
-        await world.claimed({**batches[0], "attempt": attempt})
-        async with world.resources.database.write() as session:
-            batch = await session.get(Batch, UUID(batches[0]["id"]))
-            assert batch is not None
-            await transitions.lose(session, batch, "no heartbeat", now())
+    await world.loses_all_attempts(batches[0], "no heartbeat", code=FailureCode.LOST)
     run = await world.run(run_id)
     assert (run["state"], run["trials"]) == ("failed", {"failed": 2})
     assert {trial["failure"]["code"] for trial in await world.trials(run_id)} == {"lost"}

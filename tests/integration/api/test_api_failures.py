@@ -66,12 +66,7 @@ async def blame(world: World, assignment: dict[str, Any], trial_id: str) -> None
 async def test_a_lost_attempt_says_what_took_it_and_what_to_do(world: World) -> None:
     await world.dataset()
     run_id, batches = await world.planned()
-    for attempt in range(1, 6):
-        await world.claimed({**batches[0], "attempt": attempt})
-        async with world.resources.database.write() as session:
-            batch = await session.get(Batch, UUID(batches[0]["id"]))
-            assert batch is not None
-            await transitions.lose(session, batch, "its pod was evicted", now(), code=FailureCode.EVICTED)
+    await world.loses_all_attempts(batches[0], "its pod was evicted", code=FailureCode.EVICTED)
     told = [*await events(world, run_id, "batch_lost"), *await events(world, run_id, "batch_given_up")]
     assert len(told) == 5
     assert {(event["data"]["code"], event["data"]["hint"]) for event in told} == {
