@@ -49,7 +49,10 @@ class Lane:
 def lanes(page: int) -> tuple[Lane, ...]:
     """A receiver of webhooks, or MLflow, that does not answer must not keep a batch from its flow run."""
     return (
-        Lane("relay", frozenset({WorkKind.EXPERIMENT, WorkKind.BATCH, WorkKind.DATASET, WorkKind.FORGET}), page),
+        # Prefect's server has one process and few connections: more at once would all be late, and then be repeated.
+        Lane("relay", frozenset({WorkKind.BATCH, WorkKind.DATASET}), min(page, 16)),
+        # Its own lane: a thousand schedules that are registered again must not keep a batch from its flow run.
+        Lane("relay-experiments", frozenset({WorkKind.EXPERIMENT, WorkKind.FORGET}), min(page, 4)),
         Lane("relay-runs", frozenset({WorkKind.RUN}), page),
         # Few: the server of MLflow has one process, and each row must be done within its lease.
         Lane("relay-mlflow", frozenset({WorkKind.TRIAL}), min(page, 10)),
