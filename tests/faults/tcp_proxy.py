@@ -96,14 +96,19 @@ class TcpProxy:
         await self._abort_all()
 
     async def _abort_all(self) -> None:
-        for task, writers in list(self._connections.items()):
+        ended = dict(self._connections)
+        for task, writers in ended.items():
             for writer in writers:
                 _abort(writer)
             task.cancel()
+        await asyncio.gather(*ended, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if self._server is None:  # cut while this connection was on its way
+            _abort(writer)
+            return
         self._connections[task] = writers = [writer]
         try:
             await self._open.wait()
